@@ -1,0 +1,6 @@
+export * from "./chunk-key.ts";
+export * from "./clock.ts";
+export * from "./errors.ts";
+export * from "./events.ts";
+export * from "./logger.ts";
+export * from "./sizes.ts";

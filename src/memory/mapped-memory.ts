@@ -1,0 +1,115 @@
+import koffi from "koffi";
+import { GiB, MiB, alignUp, formatBytes } from "../core/index.ts";
+import type { PoolMemory } from "./pool-memory.ts";
+import { PAGE_BYTES } from "./pool.ts";
+
+const PROT_READ_WRITE = 1 | 2;
+const MAP_PRIVATE = 2;
+const MAP_ANONYMOUS = process.platform === "darwin" ? 0x1000 : 0x20;
+/** Linux: reserve addresses only, so that a pool may be larger than what is free right now. */
+const MAP_NORESERVE = process.platform === "linux" ? 0x4000 : 0;
+/** Linux 5.14: fault pages in for writing without touching their content. */
+const MADV_POPULATE_WRITE = 23;
+const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
+
+/** Small enough that stopping in between is prompt, large enough that calls cost nothing. */
+const PIN_STEP_BYTES = 64 * MiB;
+
+/**
+ * One anonymous mapping (POSIX), reserved at once, populated and locked in the background.
+ *
+ * @throws Error where the platform has no mmap or refuses the size
+ */
+export class MappedMemory implements PoolMemory {
+  readonly byteLength: number;
+  readonly address: bigint;
+  readonly #libc = loadLibc();
+  #isUnmapped = false;
+  #pinning: Promise<unknown> = Promise.resolve();
+
+  constructor(byteLength: number) {
+    this.byteLength = alignUp(byteLength, PAGE_BYTES);
+    const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    const address = this.#libc.mmap(0n, this.byteLength, PROT_READ_WRITE, flags, -1, 0);
+    if (address === null || BigInt.asUintN(64, address) === MAP_FAILED) {
+      throw new Error(
+        `Cannot map ${formatBytes(this.byteLength)} of memory for the pool: errno ${koffi.errno()}`,
+      );
+    }
+    this.address = address;
+  }
+
+  view(offset: number, byteLength: number): Uint8Array {
+    if (byteLength > GiB)
+      throw new RangeError(`Cannot view ${byteLength} bytes at once: at most 1 GiB`);
+    return new Uint8Array(koffi.view(this.address + BigInt(offset), byteLength));
+  }
+
+  pin(): Promise<string | undefined> {
+    const pinning = this.#pinAll();
+    this.#pinning = pinning;
+    return pinning;
+  }
+
+  async #pinAll(): Promise<string | undefined> {
+    let refused: string | undefined;
+    for (let offset = 0; offset < this.byteLength && !this.#isUnmapped; offset += PIN_STEP_BYTES) {
+      const start = this.address + BigInt(offset);
+      const length = Math.min(PIN_STEP_BYTES, this.byteLength - offset);
+      if (refused === undefined && (await this.#libc.mlock(start, length)) !== 0) {
+        refused =
+          `The system does not let this process lock ${formatBytes(this.byteLength)} of memory: ` +
+          `the pool works but may be swapped out. Raise the limit with "ulimit -l" or LimitMEMLOCK`;
+      }
+      if (refused !== undefined) await this.#libc.populate(start, length);
+    }
+    return refused;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isUnmapped) return;
+    this.#isUnmapped = true;
+    // The kernel may be in the middle of pinning: unmap behind it.
+    void this.#pinning.then(() => this.#libc.munmap(this.address, this.byteLength));
+  }
+}
+
+interface Libc {
+  mmap(
+    at: bigint,
+    size: number,
+    prot: number,
+    flags: number,
+    fd: number,
+    offset: number,
+  ): bigint | null;
+  munmap(address: bigint, size: number): number;
+  /** Both run on koffi's threads. */
+  mlock(address: bigint, size: number): Promise<number>;
+  populate(address: bigint, size: number): Promise<number>;
+}
+
+let libc: Libc | undefined;
+
+function loadLibc(): Libc {
+  if (libc) return libc;
+  if (process.platform === "win32") throw new Error("Windows has no mmap");
+  const library = koffi.load(process.platform === "darwin" ? "libSystem.dylib" : "libc.so.6");
+  const background = (signature: string): ((...args: unknown[]) => Promise<number>) => {
+    const call = library.func(signature);
+    return (...args) =>
+      new Promise((resolve, reject) => {
+        call.async(...args, (error: Error | null, result: number) =>
+          error ? reject(error) : resolve(result),
+        );
+      });
+  };
+  const mlock = background("int mlock(void *address, size_t size)");
+  const madvise = background("int madvise(void *address, size_t size, int advice)");
+  return (libc = {
+    mmap: library.func("void *mmap(void *, size_t, int, int, int, int64_t)"),
+    munmap: library.func("int munmap(void *address, size_t size)"),
+    mlock,
+    populate: (address, size) => madvise(address, size, MADV_POPULATE_WRITE),
+  });
+}
