@@ -1,4 +1,4 @@
-import koffi from "koffi";
+import { koffi } from "../native/index.ts";
 import { GiB, MiB, alignUp, formatBytes } from "../core/index.ts";
 import type { PoolMemory } from "./pool-memory.ts";
 import { PAGE_BYTES } from "./pool.ts";

@@ -1,0 +1,108 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import type { EngineKvPart } from "../../connector/connector.ts";
+import type { ModelRunner, StepItem, StepResult } from "../model-runner.ts";
+import type { SamplingParams } from "../sampling-params.ts";
+import type {
+  RunnerCommand,
+  RunnerOptions,
+  RunnerReady,
+  RunnerReply,
+  RunnerRequest,
+} from "./runner-protocol.ts";
+
+/**
+ * Threads need a JavaScript file: from sources (tests) the built one is used, so build before you test.
+ */
+const workerUrl = import.meta.url.endsWith(".ts")
+  ? new URL("../../../dist/engine/llama/worker.js", import.meta.url)
+  : new URL("./worker.js", import.meta.url);
+
+/** The main thread's end of the model's thread. */
+export class LlamaRunner implements ModelRunner {
+  readonly ready: RunnerReady;
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 1;
+  /** Why the thread is gone, once it is. */
+  #failure: Error | undefined;
+
+  /** @throws Error when the model cannot be loaded */
+  static async start(options: RunnerOptions): Promise<LlamaRunner> {
+    const worker = new Worker(workerUrl, { workerData: options });
+    const [ready] = (await once(worker, "message")) as [RunnerReady];
+    return new LlamaRunner(worker, ready);
+  }
+
+  private constructor(worker: Worker, ready: RunnerReady) {
+    this.#worker = worker;
+    this.ready = ready;
+    worker.on("message", (reply: RunnerReply) => this.#settle(reply));
+    worker.on("error", (error) => this.#fail(error));
+    worker.on("exit", (code) => this.#fail(new Error(`The model's thread ended with ${code}`)));
+  }
+
+  step(items: readonly StepItem[]): Promise<StepResult> {
+    return this.#ask({ op: "step", items }) as Promise<StepResult>;
+  }
+
+  async addSampler(
+    samplerId: string,
+    sampling: SamplingParams,
+    promptTokens: Int32Array,
+  ): Promise<void> {
+    await this.#ask({ op: "addSampler", samplerId, sampling, promptTokens });
+  }
+
+  dropSampler(samplerId: string): void {
+    this.#tell({ op: "dropSampler", samplerId });
+  }
+
+  trim(sequence: number, start: number): void {
+    this.#tell({ op: "trim", sequence, start });
+  }
+
+  extract(sequence: number, parts: readonly EngineKvPart[]): Promise<number[]> {
+    return this.#ask({ op: "extract", sequence, parts }) as Promise<number[]>;
+  }
+
+  restore(sequence: number, parts: readonly EngineKvPart[]): Promise<number> {
+    return this.#ask({ op: "restore", sequence, parts }) as Promise<number>;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#failure === undefined) await this.#ask({ op: "close" }).catch(() => {});
+    await this.#worker.terminate();
+  }
+
+  #ask(command: RunnerCommand): Promise<unknown> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, command } satisfies RunnerRequest);
+    });
+  }
+
+  #tell(command: RunnerCommand): void {
+    this.#worker.postMessage({ id: undefined, command } satisfies RunnerRequest);
+  }
+
+  #settle(reply: RunnerReply): void {
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    if (reply.error === undefined) pending?.resolve(reply.value);
+    else pending?.reject(new Error(reply.error));
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const pending of this.#pending.values()) pending.reject(this.#failure);
+    this.#pending.clear();
+  }
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}

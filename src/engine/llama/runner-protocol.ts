@@ -1,0 +1,54 @@
+import type { EngineKvPart } from "../../connector/connector.ts";
+import type { StepItem } from "../model-runner.ts";
+import type { SamplingParams } from "../sampling-params.ts";
+import type { MemoryLayout } from "./memory-layout.ts";
+
+/** How the model's thread is started. */
+export interface RunnerOptions {
+  readonly modelPath: string;
+  readonly numGpuLayers: number;
+  /** See ContextSizeRequest. */
+  readonly maxModelLen: number | undefined;
+  readonly numCells: number | undefined;
+  readonly numSequences: number;
+  readonly numBatchTokens: number;
+  readonly numThreads: number;
+  readonly kvType: string;
+}
+
+/** The thread's first message. */
+export interface RunnerReady {
+  readonly kind: "ready";
+  /** Address of the model, for its vocabulary, which any thread may read. */
+  readonly modelAddress: bigint;
+  readonly maxModelLen: number;
+  readonly numCells: number;
+  readonly memory: MemoryLayout;
+}
+
+export type RunnerCommand =
+  | { readonly op: "step"; readonly items: readonly StepItem[] }
+  | { readonly op: "extract"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
+  | { readonly op: "restore"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
+  | { readonly op: "trim"; readonly sequence: number; readonly start: number }
+  | {
+      readonly op: "addSampler";
+      readonly samplerId: string;
+      readonly sampling: SamplingParams;
+      readonly promptTokens: Int32Array;
+    }
+  | { readonly op: "dropSampler"; readonly samplerId: string }
+  | { readonly op: "close" };
+
+/** Commands with an id are answered, in order. */
+export interface RunnerRequest {
+  readonly id: number | undefined;
+  readonly command: RunnerCommand;
+}
+
+export interface RunnerReply {
+  readonly kind: "reply";
+  readonly id: number;
+  readonly value?: unknown;
+  readonly error?: string;
+}

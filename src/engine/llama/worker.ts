@@ -1,0 +1,99 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { messageOf } from "../../core/index.ts";
+import { chooseContextSize } from "./context-size.ts";
+import { LlamaContext } from "./context.ts";
+import { Forward } from "./forward.ts";
+import { KvTransfer } from "./kv-transfer.ts";
+import { loadLlamaLibrary } from "./library.ts";
+import { detectMemoryLayout } from "./memory-layout.ts";
+import { LlamaModel } from "./model.ts";
+import type {
+  RunnerCommand,
+  RunnerOptions,
+  RunnerReady,
+  RunnerReply,
+  RunnerRequest,
+} from "./runner-protocol.ts";
+import { LlamaSampler } from "./sampler.ts";
+import { LlamaVocab } from "./vocab.ts";
+
+/**
+ * The model's thread: owns model, context and samplers, and carries out commands one after another with
+ * synchronous calls. The same thread for every forward pass keeps caches and cores warm.
+ */
+const options = workerData as RunnerOptions;
+const port = parentPort!;
+const library = loadLlamaLibrary();
+const model = new LlamaModel(library, {
+  path: options.modelPath,
+  numGpuLayers: options.numGpuLayers,
+});
+const size = chooseContextSize(model, options);
+const context = new LlamaContext(library, model, { ...options, numCells: size.numCells });
+const memory = detectMemoryLayout(model, context);
+const vocab = new LlamaVocab(library.functions, model.native);
+const forward = new Forward(
+  context,
+  Array.from({ length: vocab.size }, (_, token) => token).filter((token) =>
+    vocab.isEndOfGeneration(token),
+  ),
+);
+const transfer = new KvTransfer(context);
+const samplers = new Map<string, LlamaSampler>();
+
+function run(command: RunnerCommand): unknown {
+  switch (command.op) {
+    case "step":
+      return forward.run(command.items, samplers);
+    case "extract":
+      return transfer.extract(command.sequence, command.parts);
+    case "restore":
+      return transfer.restore(command.sequence, command.parts);
+    case "trim":
+      context.removeRange(command.sequence, command.start, -1);
+      return undefined;
+    case "addSampler":
+      samplers.set(
+        command.samplerId,
+        new LlamaSampler(
+          library.functions,
+          vocab.native,
+          vocab.size,
+          command.sampling,
+          command.promptTokens,
+        ),
+      );
+      return undefined;
+    case "dropSampler":
+      samplers.get(command.samplerId)?.[Symbol.dispose]();
+      samplers.delete(command.samplerId);
+      return undefined;
+    case "close":
+      for (const sampler of samplers.values()) sampler[Symbol.dispose]();
+      context[Symbol.dispose]();
+      model[Symbol.dispose]();
+      return undefined;
+  }
+}
+
+port.on("message", ({ id, command }: RunnerRequest) => {
+  if (id === undefined) {
+    run(command);
+    return;
+  }
+  let reply: RunnerReply;
+  try {
+    reply = { kind: "reply", id, value: run(command) };
+  } catch (error) {
+    reply = { kind: "reply", id, error: messageOf(error) };
+  }
+  port.postMessage(reply);
+});
+const ready: RunnerReady = {
+  kind: "ready",
+  modelAddress: model.native,
+  maxModelLen: size.maxModelLen,
+  numCells: context.numCells,
+  memory,
+};
+port.postMessage(ready);

@@ -1,0 +1,310 @@
+import type { KvConnector } from "../connector/connector.ts";
+import { type Clock, type Logger, messageOf, publish } from "../core/index.ts";
+import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
+import type { ModelRunner, StepItem, StepResult } from "./model-runner.ts";
+import { EngineRequest, type TokenTexts } from "./request.ts";
+import { type ScheduledChunk, Scheduler, type SchedulerOptions } from "./scheduler.ts";
+import type { Sequence } from "./sequence.ts";
+import { SlotKv } from "./slot-kv.ts";
+
+/** A model's vocabulary, as far as the engine uses it. */
+export interface EngineVocab extends TokenTexts {
+  tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array>;
+  specialPieceOf(token: number): Uint8Array;
+}
+
+export interface LlmEngineOptions {
+  readonly model: ModelInfo;
+  readonly runner: ModelRunner;
+  readonly vocab: EngineVocab;
+  readonly connector: KvConnector;
+  readonly scheduler: SchedulerOptions;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+type EndReason = "stop" | "length" | "abort" | "error";
+
+/**
+ * Continuous batching on one model. Each turn of the loop: admit who waits, schedule, run, postprocess.
+ * What touches the cache (look up, load, save) happens beside the steps.
+ */
+export class LlmEngine implements Engine {
+  readonly model: ModelInfo;
+  readonly #runner: ModelRunner;
+  readonly #vocab: EngineVocab;
+  readonly #connector: KvConnector;
+  readonly #scheduler: Scheduler;
+  readonly #options: LlmEngineOptions;
+  /** Everybody between generate and the last delta. */
+  readonly #requests = new Map<Sequence, EngineRequest>();
+  readonly #kv = new Map<Sequence, SlotKv>();
+  readonly #loop: Promise<void>;
+  #wake: () => void = () => {};
+  #isClosing = false;
+
+  constructor(options: LlmEngineOptions) {
+    this.#options = options;
+    this.model = options.model;
+    this.#runner = options.runner;
+    this.#vocab = options.vocab;
+    this.#connector = options.connector;
+    this.#scheduler = new Scheduler(options.scheduler);
+    this.#loop = this.#run();
+  }
+
+  tokenize(
+    text: string,
+    options: { readonly addSpecial: boolean; readonly parseSpecial: boolean },
+  ): Promise<Int32Array> {
+    return this.#vocab.tokenize(text, options.addSpecial, options.parseSpecial);
+  }
+
+  detokenize(tokens: Int32Array): string {
+    return Buffer.concat(Array.from(tokens, (token) => this.#vocab.specialPieceOf(token))).toString(
+      "utf8",
+    );
+  }
+
+  async *generate(
+    request: GenerateRequest,
+    signal?: AbortSignal,
+  ): AsyncGenerator<GenerationDelta, void, undefined> {
+    signal?.throwIfAborted();
+    if (this.#isClosing) throw new Error("The engine is closed");
+    const { model } = this;
+    const entry = new EngineRequest(
+      request,
+      this.#vocab,
+      model.maxModelLen,
+      this.#options.clock.nowMs(),
+    );
+    this.#scheduler.add(entry.sequence);
+    this.#requests.set(entry.sequence, entry);
+    const leave = (): void => this.#abort(entry);
+    signal?.addEventListener("abort", leave, { once: true });
+    this.#wake();
+    try {
+      yield* entry.output.read();
+      signal?.throwIfAborted();
+    } finally {
+      signal?.removeEventListener("abort", leave);
+      this.#abort(entry);
+    }
+  }
+
+  stats(): EngineStats {
+    return {
+      numRunning: this.#scheduler.active.length,
+      numWaiting: this.#scheduler.numWaiting,
+      numUsedCells: this.#scheduler.active.reduce((sum, sequence) => sum + sequence.numComputed, 0),
+      numCells: this.#options.scheduler.numCells,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosing = true;
+    for (const entry of this.#requests.values()) entry.abort.abort();
+    this.#wake();
+    await this.#loop;
+    await this.#connector.close();
+    await this.#runner[Symbol.asyncDispose]();
+  }
+
+  async #run(): Promise<void> {
+    for (;;) {
+      this.#dropAborted();
+      if (this.#isClosing && this.#scheduler.active.length === 0) return;
+      for (const sequence of this.#scheduler.admit()) void this.#bringIn(sequence);
+      this.#preempt();
+      const chunks = this.#scheduler.schedule();
+      if (chunks.length === 0) {
+        await this.#sleep();
+        continue;
+      }
+      const startMs = this.#options.clock.nowMs();
+      const result = await this.#step(chunks);
+      publish("warmkv:engine:step", {
+        numTokens: chunks.reduce((sum, chunk) => sum + chunk.end - chunk.start, 0),
+        durationMs: this.#options.clock.nowMs() - startMs,
+      });
+      this.#postprocess(chunks, result);
+    }
+  }
+
+  /** From "loading" to "running": what is stored of the prompt comes into the engine. */
+  async #bringIn(sequence: Sequence): Promise<void> {
+    const entry = this.#requests.get(sequence)!;
+    const slot = sequence.slot!;
+    const kv = new SlotKv(this.#runner, slot);
+    this.#kv.set(sequence, kv);
+    sequence.firstScheduledMs ??= this.#options.clock.nowMs();
+    try {
+      const [end] = await Promise.all([
+        this.#load(sequence, kv, entry.abort.signal),
+        this.#addSampler(sequence),
+      ]);
+      if (sequence.slot !== slot) return;
+      // The last token is always computed: its logits are not stored. A chunk may reach beyond it.
+      sequence.numComputed = Math.min(end, sequence.numTokens - 1);
+      if (end > 0) this.#runner.trim(slot, sequence.numComputed);
+      if (sequence.numGenerated === 0) sequence.numCached = sequence.numComputed;
+      sequence.state = "running";
+    } catch (error) {
+      this.#finish(entry, "error", toError(error));
+    }
+    this.#wake();
+  }
+
+  /** @returns the end of the prefix that is in the engine now */
+  async #load(sequence: Sequence, kv: SlotKv, signal: AbortSignal): Promise<number> {
+    using match = await this.#connector.lookup(sequence);
+    return match.numTokens === 0 ? 0 : this.#connector.load(match, 0, kv, signal);
+  }
+
+  async #addSampler(sequence: Sequence): Promise<void> {
+    if (sequence.hasSampler) return;
+    sequence.hasSampler = true;
+    const { sampling } = sequence;
+    const needsPrompt = sampling.repetitionPenalty !== 1;
+    const prompt = needsPrompt ? sequence.tokens.slice() : new Int32Array();
+    await this.#runner.addSampler(sequence.id, sampling, prompt);
+  }
+
+  #preempt(): void {
+    for (const { sequence, slot } of this.#scheduler.preempt()) {
+      this.#revokeKv(sequence);
+      this.#runner.trim(slot, 0);
+      publish("warmkv:engine:preempted", { id: sequence.id });
+      this.#options.logger.debug(`Preempted request ${sequence.id}: no free KV cells`);
+    }
+  }
+
+  #step(chunks: readonly ScheduledChunk[]): Promise<StepResult> {
+    const items = chunks.map(({ sequence, start, end }): StepItem => {
+      const isComplete = end === sequence.numTokens;
+      const { sampling } = sequence;
+      return {
+        sequence: sequence.slot!,
+        tokens: sequence.tokens.slice(start, end),
+        start,
+        samplerId: isComplete ? sequence.id : undefined,
+        suppressEnd: sampling.ignoreEos || sequence.numGenerated < sampling.minTokens,
+        numLogprobs: sampling.numLogprobs,
+      };
+    });
+    return this.#runner.step(items).catch((error: unknown) => {
+      this.#options.logger.error(`A step failed: ${messageOf(error)}`);
+      return { sampled: [], status: "failed" } as const;
+    });
+  }
+
+  #postprocess(chunks: readonly ScheduledChunk[], result: StepResult): void {
+    if (result.status === "full") {
+      // The scheduler counts cells, so this is fragmentation or a bug: give one sequence up and go on.
+      this.#fail(chunks.slice(-1), "The engine has no free KV cells");
+      return;
+    }
+    if (result.status === "failed") {
+      this.#fail(chunks, "The model failed to compute this request");
+      return;
+    }
+    let next = 0;
+    for (const { sequence, end } of chunks) {
+      const isComplete = end === sequence.numTokens;
+      const sampled = isComplete ? result.sampled[next++] : undefined;
+      sequence.numComputed = end;
+      const entry = this.#requests.get(sequence);
+      if (entry === undefined) continue;
+      if (sequence.numGenerated === 0 || end > sequence.numPromptTokens) this.#save(sequence);
+      if (sampled === undefined) continue;
+      sequence.firstTokenMs ??= this.#options.clock.nowMs();
+      const reason = entry.accept(sampled);
+      if (reason !== undefined) this.#finish(entry, reason);
+    }
+  }
+
+  /** Starts to take what was computed out of the engine; the loop does not wait for it. */
+  #save(sequence: Sequence): void {
+    const kv = this.#kv.get(sequence);
+    if (kv === undefined) return;
+    const isFinal = sequence.numComputed === sequence.numPromptTokens;
+    kv.track(this.#connector.save(sequence, sequence.numComputed, isFinal, kv));
+  }
+
+  #fail(chunks: readonly ScheduledChunk[], message: string): void {
+    for (const { sequence } of chunks) {
+      const entry = this.#requests.get(sequence);
+      if (entry !== undefined) this.#finish(entry, "error", new Error(message));
+    }
+  }
+
+  #abort(entry: EngineRequest): void {
+    entry.abort.abort();
+    this.#wake();
+  }
+
+  #dropAborted(): void {
+    for (const entry of this.#requests.values()) {
+      if (entry.abort.signal.aborted) this.#finish(entry, "abort");
+    }
+  }
+
+  #finish(entry: EngineRequest, reason: EndReason, error?: Error): void {
+    const { sequence } = entry;
+    if (!this.#requests.delete(sequence)) return;
+    sequence.state = "finished";
+    entry.output.close(error);
+    entry.abort.abort();
+    this.#connector.finish(sequence);
+    this.#publishFinished(sequence, reason);
+    const kv = this.#kv.get(sequence);
+    // An answer's last chunks may still be on their way out; nobody waits for those of an aborted one.
+    if (kv !== undefined && reason !== "abort" && reason !== "error" && kv.numSaving > 0) {
+      void kv.settled().then(() => this.#release(sequence));
+    } else {
+      this.#release(sequence);
+    }
+  }
+
+  #release(sequence: Sequence): void {
+    const { slot } = sequence;
+    this.#revokeKv(sequence);
+    this.#scheduler.release(sequence);
+    if (slot !== undefined) this.#runner.trim(slot, 0);
+    if (sequence.hasSampler) this.#runner.dropSampler(sequence.id);
+    this.#wake();
+  }
+
+  #revokeKv(sequence: Sequence): void {
+    this.#kv.get(sequence)?.revoke();
+    this.#kv.delete(sequence);
+  }
+
+  #publishFinished(sequence: Sequence, finishReason: EndReason): void {
+    const nowMs = this.#options.clock.nowMs();
+    publish("warmkv:request:finished", {
+      id: sequence.id,
+      finishReason,
+      numPromptTokens: sequence.numPromptTokens,
+      numCachedTokens: sequence.numCached,
+      numGeneratedTokens: sequence.numGenerated,
+      timeToFirstTokenMs:
+        sequence.firstTokenMs === undefined
+          ? undefined
+          : sequence.firstTokenMs - sequence.arrivalMs,
+      endToEndMs: nowMs - sequence.arrivalMs,
+      queueMs: (sequence.firstScheduledMs ?? nowMs) - sequence.arrivalMs,
+    });
+  }
+
+  #sleep(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,156 @@
+import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
+import type { EngineKvLayout, KvConnector } from "../connector/connector.ts";
+import { NullConnector } from "../connector/null-connector.ts";
+import { type Clock, type Logger, UsageError, systemClock } from "../core/index.ts";
+import type { ModelInfo } from "./engine.ts";
+import { KV_TYPES, LLAMA_RELEASE } from "./llama/bindings.ts";
+import { loadLlamaLibrary } from "./llama/library.ts";
+import { LlamaRunner } from "./llama/llama-runner.ts";
+import { LlamaModelInfo } from "./llama/model-info.ts";
+import type { RunnerReady } from "./llama/runner-protocol.ts";
+import { LlamaVocab } from "./llama/vocab.ts";
+import { LlmEngine } from "./llm-engine.ts";
+
+export interface LlamaEngineOptions {
+  /** First file of the model. */
+  readonly modelPath: string;
+  /** 32 hex digits over the weights. */
+  readonly weightsFingerprint: string;
+  /** As users call it. */
+  readonly modelName: string;
+  readonly maxModelLen?: number | undefined;
+  /** KV cells for all sequences together. */
+  readonly numCells?: number | undefined;
+  readonly maxNumSeqs?: number | undefined;
+  readonly maxNumBatchedTokens?: number | undefined;
+  /** Most requests that wait. */
+  readonly maxWaiting?: number | undefined;
+  /** Default: the machine's cores less one, so that the event loop lives. */
+  readonly numThreads?: number | undefined;
+  /** Layers on a GPU; negative: all. */
+  readonly numGpuLayers?: number | undefined;
+  /** f16, q8_0, ... */
+  readonly kvCacheDtype?: string | undefined;
+  readonly chatTemplate?: string | undefined;
+  /** Makes the cache once the model's layout is known; undefined: no cache. */
+  readonly connect?: ((layout: EngineKvLayout) => Promise<KvConnector>) | undefined;
+  readonly logger: Logger;
+  readonly clock?: Clock | undefined;
+}
+
+const DEFAULT_MAX_NUM_SEQS = 8;
+/** One matrix multiplication of llama.cpp: more only makes others wait longer for their turn. */
+const DEFAULT_MAX_NUM_BATCHED_TOKENS = 512;
+const DEFAULT_MAX_WAITING = 1000;
+
+/**
+ * Loads a GGUF model and starts its engine.
+ *
+ * @throws UsageError for settings that cannot be, Error when the model cannot be loaded
+ */
+export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmEngine> {
+  const kvType = options.kvCacheDtype ?? "f16";
+  if (!Object.hasOwn(KV_TYPES, kvType)) {
+    throw new UsageError(
+      `Cannot use KV cache type "${kvType}": wanted one of ${Object.keys(KV_TYPES).join(", ")}`,
+      { param: "kv-cache-dtype" },
+    );
+  }
+  const maxNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS;
+  const maxStepTokens = Math.max(
+    options.maxNumBatchedTokens ?? DEFAULT_MAX_NUM_BATCHED_TOKENS,
+    maxNumSeqs,
+  );
+  const library = loadLlamaLibrary();
+  const runner = await LlamaRunner.start({
+    modelPath: options.modelPath,
+    numGpuLayers: options.numGpuLayers ?? -1,
+    maxModelLen: options.maxModelLen,
+    numCells: options.numCells,
+    numSequences: maxNumSeqs,
+    numBatchTokens: maxStepTokens,
+    numThreads: options.numThreads ?? Math.max(1, availableParallelism() - 1),
+    kvType,
+  });
+  try {
+    const { ready } = runner;
+    const vocab = new LlamaVocab(library.functions, ready.modelAddress);
+    return new LlmEngine({
+      model: modelInfo(
+        new LlamaModelInfo(library.functions, ready.modelAddress),
+        vocab,
+        ready,
+        options,
+      ),
+      runner,
+      vocab,
+      connector: await connect(options, ready, kvType),
+      scheduler: {
+        numSlots: maxNumSeqs,
+        numCells: ready.numCells,
+        maxStepTokens,
+        maxWaiting: options.maxWaiting ?? DEFAULT_MAX_WAITING,
+      },
+      logger: options.logger,
+      clock: options.clock ?? systemClock,
+    });
+  } catch (error) {
+    await runner[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function connect(
+  options: LlamaEngineOptions,
+  ready: RunnerReady,
+  kvType: string,
+): Promise<KvConnector> {
+  if (options.connect === undefined) return new NullConnector();
+  const { memory } = ready;
+  if (memory.unsupportedReason !== undefined) {
+    options.logger.warn(
+      `KV caching is off for ${options.modelName}: ${memory.unsupportedReason}, which this version cannot store and load`,
+    );
+    return new NullConnector();
+  }
+  return options.connect({
+    fingerprint: kvFingerprint(options.weightsFingerprint, kvType),
+    modelName: options.modelName,
+    kvDtype: KV_TYPES[kvType]!.dtype,
+    tokenPartBytes: (numTokens) => memory.baseBytes + numTokens * memory.tokenBytes,
+    stateBytes: 0,
+  });
+}
+
+/** Everything that decides the bytes of a KV blob. Rope settings are the model's own, so the weights stand for them. */
+function kvFingerprint(weightsFingerprint: string, kvType: string): string {
+  const parts = [
+    "warmkv-kv-v1",
+    LLAMA_RELEASE,
+    weightsFingerprint,
+    kvType,
+    "flash-attention",
+    "unified",
+  ];
+  return createHash("sha256").update(parts.join("\0")).digest("hex").slice(0, 32);
+}
+
+function modelInfo(
+  model: LlamaModelInfo,
+  vocab: LlamaVocab,
+  ready: RunnerReady,
+  options: LlamaEngineOptions,
+): ModelInfo {
+  return {
+    name: options.modelName,
+    architecture: model.metadata("general.architecture") ?? "unknown",
+    maxModelLen: ready.maxModelLen,
+    vocabSize: vocab.size,
+    numParameters: model.numParameters,
+    chatTemplate: options.chatTemplate ?? model.metadata("tokenizer.chat_template"),
+    bosText: vocab.textOf(vocab.bosToken),
+    eosText: vocab.textOf(vocab.eosToken),
+    addsBos: vocab.addsBos,
+  } satisfies ModelInfo;
+}

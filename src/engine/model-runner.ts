@@ -1,0 +1,55 @@
+import type { EngineKvPart } from "../connector/connector.ts";
+import type { SamplingParams } from "./sampling-params.ts";
+
+/**
+ * A model in its own thread. Calls are carried out in the order they are made; those without an answer
+ * never fail.
+ */
+export interface ModelRunner extends AsyncDisposable {
+  /** One forward pass, and a token for each item that asks for one. */
+  step(items: readonly StepItem[]): Promise<StepResult>;
+
+  /** Makes what picks the tokens of a request. Kept until dropSampler. Rejects for a grammar that cannot be read */
+  addSampler(samplerId: string, sampling: SamplingParams, promptTokens: Int32Array): Promise<void>;
+  dropSampler(samplerId: string): void;
+
+  /** Forgets the positions from `start` on and frees their cells. */
+  trim(sequence: number, start: number): void;
+
+  /** See EngineKv. */
+  extract(sequence: number, parts: readonly EngineKvPart[]): Promise<number[]>;
+  restore(sequence: number, parts: readonly EngineKvPart[]): Promise<number>;
+}
+
+/** Tokens of one sequence in one step. */
+export interface StepItem {
+  /** Below the runner's number of sequences. */
+  readonly sequence: number;
+  /** In the positions [start, start + tokens.length). */
+  readonly tokens: Int32Array;
+  readonly start: number;
+  /** Who picks the token that follows; undefined when the prompt goes on. */
+  readonly samplerId: string | undefined;
+  /** Never pick an end-of-generation token. */
+  readonly suppressEnd: boolean;
+  /** Alternatives to report; undefined for none. */
+  readonly numLogprobs: number | undefined;
+}
+
+export interface StepResult {
+  /** In the order of the items that had a sampler. */
+  readonly sampled: readonly SampledToken[];
+  /**
+   * - "ok"
+   * - "full": too few free cells; nothing was computed
+   * - "failed": the pass failed; the memory of its sequences is not to be trusted
+   */
+  readonly status: "ok" | "full" | "failed";
+}
+
+export interface SampledToken {
+  readonly token: number;
+  readonly logprob?: number | undefined;
+  /** Token ids and their log probabilities, best first. */
+  readonly top?: readonly (readonly [number, number])[] | undefined;
+}

@@ -1,0 +1,88 @@
+import { UsageError } from "../core/index.ts";
+import { DeltaQueue } from "./delta-queue.ts";
+import type { FinishReason, GenerateRequest, GenerationDelta, TokenLogprobs } from "./engine.ts";
+import type { SampledToken } from "./model-runner.ts";
+import { Sequence } from "./sequence.ts";
+import { TextStream } from "./text-stream.ts";
+
+/** What the request needs to know of the model to turn tokens into an answer. */
+export interface TokenTexts {
+  pieceOf(token: number): Uint8Array;
+  textOf(token: number): string;
+  isEndOfGeneration(token: number): boolean;
+}
+
+/** A sequence together with whoever waits for its answer. */
+export class EngineRequest {
+  readonly sequence: Sequence;
+  readonly output: DeltaQueue = new DeltaQueue();
+  /** Aborted when the client has gone, when the engine gives the request up, and at the end. */
+  readonly abort: AbortController = new AbortController();
+  readonly #text: TextStream;
+  readonly #texts: TokenTexts;
+  readonly #maxModelLen: number;
+
+  constructor(request: GenerateRequest, texts: TokenTexts, maxModelLen: number, arrivalMs: number) {
+    if (request.promptTokens.length === 0) {
+      throw new UsageError("The prompt is empty: wanted at least one token", { param: "prompt" });
+    }
+    if (request.promptTokens.length >= maxModelLen) {
+      throw new UsageError(
+        `This model's maximum context length is ${maxModelLen} tokens: the prompt has ${request.promptTokens.length}, ` +
+          `which leaves no room for an answer`,
+        { param: "prompt" },
+      );
+    }
+    this.sequence = new Sequence(request, arrivalMs);
+    this.#text = new TextStream(request.sampling.stop);
+    this.#texts = texts;
+    this.#maxModelLen = maxModelLen;
+  }
+
+  /** Takes the next token into the answer. @returns why this was the last one, or undefined */
+  accept(sampled: SampledToken): FinishReason | undefined {
+    const { sequence } = this;
+    const { sampling } = sequence;
+    const { token } = sampled;
+    sequence.append(token);
+    const isPastMinimum = sequence.numGenerated >= sampling.minTokens;
+    const isEnd =
+      (!sampling.ignoreEos && this.#texts.isEndOfGeneration(token)) ||
+      (isPastMinimum && sampling.stopTokenIds.includes(token));
+    let text = isEnd ? "" : this.#text.push(this.#texts.pieceOf(token));
+    const isOutOfRoom =
+      sequence.numGenerated >= sampling.maxTokens || sequence.numTokens >= this.#maxModelLen;
+    const finishReason =
+      isEnd || this.#text.isStopped ? "stop" : isOutOfRoom ? "length" : undefined;
+    if (finishReason !== undefined) text += this.#text.end();
+    this.output.push(this.#delta(sampled, text, finishReason));
+    return finishReason;
+  }
+
+  #delta(
+    sampled: SampledToken,
+    text: string,
+    finishReason: FinishReason | undefined,
+  ): GenerationDelta {
+    return {
+      text,
+      tokens: [sampled.token],
+      numCachedTokens: this.sequence.numCached,
+      ...(finishReason === undefined ? {} : { finishReason }),
+      ...(sampled.logprob === undefined ? {} : { logprobs: [this.#logprobs(sampled)] }),
+    };
+  }
+
+  #logprobs(sampled: SampledToken): TokenLogprobs {
+    return {
+      token: sampled.token,
+      text: this.#texts.textOf(sampled.token),
+      logprob: sampled.logprob!,
+      top: (sampled.top ?? []).map(([token, logprob]) => ({
+        token,
+        text: this.#texts.textOf(token),
+        logprob,
+      })),
+    };
+  }
+}
