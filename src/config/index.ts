@@ -1,0 +1,3 @@
+export * from "./cache-config.ts";
+export { describeConfig } from "./describe.ts";
+export * from "./load-cache-config.ts";
