@@ -61,5 +61,7 @@ export function subscribe<Name extends keyof WarmkvEvents>(
   const onMessage = (message: unknown): void => listener(message as WarmkvEvents[Name]);
   const target = channel(name);
   target.subscribe(onMessage);
-  return () => void target.unsubscribe(onMessage);
+  return () => {
+    target.unsubscribe(onMessage);
+  };
 }

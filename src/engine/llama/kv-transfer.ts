@@ -47,17 +47,18 @@ export class KvTransfer {
     let numRestored = 0;
     for (const part of parts) {
       if (context.lastPosition(sequence) !== part.start - 1) break;
+      // Replaces what the part before left in scratch: emptying it in between would cost another walk over all cells.
       const numBytes = context.writeState(scratch, 0, part.address, part.byteLength);
       // Nothing but the exact length is success, and llama.cpp does not look at positions.
       const isWhole =
         numBytes === part.byteLength &&
         context.firstPosition(scratch) === part.start &&
         context.lastPosition(scratch) === part.end - 1;
-      if (isWhole) context.copyRange(scratch, sequence, -1, -1);
-      context.removeRange(scratch, -1, -1);
       if (!isWhole) break;
+      context.copyRange(scratch, sequence, -1, -1);
       numRestored++;
     }
+    context.removeRange(scratch, -1, -1);
     return numRestored;
   }
 }

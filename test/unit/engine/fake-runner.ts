@@ -1,0 +1,89 @@
+import type { EngineKvPart } from "../../../src/connector/connector.ts";
+import type { ModelRunner, StepItem, StepResult } from "../../../src/engine/model-runner.ts";
+
+/**
+ * A model of one rule: the next token is a hash of all tokens in the sequence's memory. So a wrong, missing
+ * or misplaced prefix changes the answer. Its memory is what the engine has put there, and nothing else.
+ */
+export class FakeRunner implements ModelRunner {
+  readonly memory = new Map<number, number[]>();
+  readonly samplers = new Set<string>();
+  readonly steps: StepItem[][] = [];
+  numSteps = 0;
+  /** Set to make steps wait, fail or run out of cells. */
+  beforeStep: () => Promise<void> = () => new Promise(setImmediate);
+  nextStatus: StepResult["status"] = "ok";
+  /** Bytes of the parts that were taken out, by address. */
+  readonly store = new Map<bigint, number[]>();
+
+  async step(items: readonly StepItem[]): Promise<StepResult> {
+    await this.beforeStep();
+    this.numSteps++;
+    this.steps.push([...items]);
+    const status = this.nextStatus;
+    this.nextStatus = "ok";
+    if (status !== "ok") return { sampled: [], status };
+    const sampled = [];
+    for (const item of items) {
+      const memory = this.memory.get(item.sequence) ?? [];
+      if (memory.length !== item.start) {
+        throw new Error(
+          `inconsistent positions: ${memory.length} in memory, step starts at ${item.start}`,
+        );
+      }
+      memory.push(...item.tokens);
+      this.memory.set(item.sequence, memory);
+      if (item.samplerId === undefined) continue;
+      if (!this.samplers.has(item.samplerId)) throw new Error(`no sampler ${item.samplerId}`);
+      sampled.push({ token: nextToken(memory) });
+    }
+    return { sampled, status };
+  }
+
+  async addSampler(samplerId: string): Promise<void> {
+    this.samplers.add(samplerId);
+  }
+  dropSampler(samplerId: string): void {
+    this.samplers.delete(samplerId);
+  }
+
+  trim(sequence: number, start: number): void {
+    const memory = this.memory.get(sequence)?.slice(0, start) ?? [];
+    if (memory.length === 0) this.memory.delete(sequence);
+    else this.memory.set(sequence, memory);
+  }
+
+  async extract(sequence: number, parts: readonly EngineKvPart[]): Promise<number[]> {
+    return parts.map((part) => {
+      const tokens = this.memory.get(sequence)?.slice(part.start, part.end) ?? [];
+      if (tokens.length !== part.end - part.start) return 0;
+      this.store.set(part.address, tokens);
+      return tokens.length;
+    });
+  }
+
+  async restore(sequence: number, parts: readonly EngineKvPart[]): Promise<number> {
+    const memory = this.memory.get(sequence) ?? [];
+    for (const part of parts) memory.push(...this.store.get(part.address)!);
+    this.memory.set(sequence, memory);
+    return parts.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+export const END_TOKEN = 0;
+
+/** Letters a to z as tokens 97 to 122; never the end token. */
+export function nextToken(memory: readonly number[]): number {
+  let hash = 7;
+  for (const token of memory) hash = (Math.imul(hash, 31) + token) >>> 0;
+  return 97 + (hash % 26);
+}
+
+/** The answer a lone request gets. */
+export function answerTo(prompt: Int32Array, numTokens: number): string {
+  const memory = [...prompt];
+  while (memory.length < prompt.length + numTokens) memory.push(nextToken(memory));
+  return String.fromCharCode(...memory.slice(prompt.length));
+}

@@ -1,0 +1,283 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import type {
+  EngineKv,
+  KvConnector,
+  KvMatch,
+  KvRequest,
+} from "../../../src/connector/connector.ts";
+import { NullConnector } from "../../../src/connector/null-connector.ts";
+import { UsageError, silentLogger, systemClock } from "../../../src/core/index.ts";
+import type { GenerationDelta } from "../../../src/engine/engine.ts";
+import { LlmEngine } from "../../../src/engine/llm-engine.ts";
+import { type SamplingParams, defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
+import type { SchedulerOptions } from "../../../src/engine/scheduler.ts";
+import { END_TOKEN, FakeRunner, answerTo, nextToken } from "./fake-runner.ts";
+
+const open: LlmEngine[] = [];
+afterEach(async () => {
+  for (const engine of open.splice(0)) await engine[Symbol.asyncDispose]();
+});
+
+function createEngine(
+  options: {
+    scheduler?: Partial<SchedulerOptions>;
+    connector?: KvConnector;
+    maxModelLen?: number;
+  } = {},
+): { engine: LlmEngine; runner: FakeRunner } {
+  const runner = new FakeRunner();
+  const engine = new LlmEngine({
+    model: {
+      name: "fake",
+      architecture: "fake",
+      maxModelLen: options.maxModelLen ?? 1000,
+      vocabSize: 256,
+      numParameters: 0,
+      chatTemplate: undefined,
+      bosText: "",
+      eosText: "",
+      addsBos: false,
+    },
+    runner,
+    vocab: {
+      tokenize: async (text) => Int32Array.from(Buffer.from(text)),
+      pieceOf: (token) => Uint8Array.of(token),
+      specialPieceOf: (token) => Uint8Array.of(token),
+      textOf: (token) => String.fromCharCode(token),
+      isEndOfGeneration: (token) => token === END_TOKEN,
+    },
+    connector: options.connector ?? new NullConnector(),
+    scheduler: {
+      numSlots: 4,
+      numCells: 1000,
+      maxStepTokens: 64,
+      maxWaiting: 50,
+      ...options.scheduler,
+    },
+    logger: silentLogger,
+    clock: systemClock,
+  });
+  open.push(engine);
+  return { engine, runner };
+}
+
+let nextId = 0;
+
+async function generate(
+  engine: LlmEngine,
+  prompt: Int32Array,
+  sampling: Partial<SamplingParams> = {},
+  signal?: AbortSignal,
+): Promise<{ text: string; last: GenerationDelta | undefined }> {
+  let text = "";
+  let last: GenerationDelta | undefined;
+  const request = {
+    id: `r${nextId++}`,
+    promptTokens: prompt,
+    sampling: { ...defaultSamplingParams, temperature: 0, ...sampling },
+  };
+  for await (const delta of engine.generate(request, signal)) {
+    text += delta.text;
+    last = delta;
+  }
+  return { text, last };
+}
+
+const promptOf = (length: number, seed = 1): Int32Array =>
+  Int32Array.from({ length }, (_, i) => 97 + ((i * 7 + seed * 13) % 26));
+
+/** Remembers whole chunks of 16 tokens by their text, as a cache would. */
+class FakeConnector implements KvConnector {
+  readonly chunks = new Map<string, number[]>();
+  numHeld = 0;
+  /** A load that stops early or never ends. */
+  loadLimit = Infinity;
+  #nextAddress = 1n;
+  readonly #address = new Map<string, bigint>();
+
+  async lookup(request: KvRequest): Promise<KvMatch> {
+    let end = 0;
+    while (end + 16 <= request.tokens.length && this.#address.has(keyOf(request.tokens, end + 16)))
+      end += 16;
+    this.numHeld++;
+    const tokens = request.tokens.slice(0, end);
+    return Object.assign(
+      { numTokens: Math.min(end, request.tokens.length - 1), tokens },
+      { [Symbol.dispose]: () => void this.numHeld-- },
+    );
+  }
+
+  async load(match: KvMatch, from: number, engine: EngineKv, signal: AbortSignal): Promise<number> {
+    const { tokens } = match as unknown as { tokens: Int32Array };
+    for (let start = from; start < tokens.length && start < this.loadLimit; start += 16) {
+      if (signal.aborted) return start;
+      const address = this.#address.get(keyOf(tokens, start + 16))!;
+      await engine.restore([{ kind: "tokens", start, end: start + 16, address, byteLength: 16 }]);
+    }
+    return Math.min(tokens.length, this.loadLimit);
+  }
+
+  async save(request: KvRequest, to: number, _isFinal: boolean, engine: EngineKv): Promise<number> {
+    for (let start = 0; start + 16 <= Math.min(to, request.numPromptTokens); start += 16) {
+      const key = keyOf(request.tokens, start + 16);
+      if (this.#address.has(key)) continue;
+      const address = this.#nextAddress++;
+      this.#address.set(key, address);
+      await engine.extract([{ kind: "tokens", start, end: start + 16, address, byteLength: 16 }]);
+    }
+    return 0;
+  }
+  finish(): void {}
+  async flush(): Promise<void> {}
+  async close(): Promise<void> {}
+}
+
+const keyOf = (tokens: Int32Array, end: number): string => tokens.subarray(0, end).join();
+
+describe("LlmEngine", () => {
+  it("answers a request alone and many at once with the same text", async () => {
+    const { engine } = createEngine();
+    const prompts = [3, 64, 65, 200, 17, 1, 130, 90].map((length, i) => promptOf(length, i));
+    const answers = await Promise.all(
+      prompts.map((prompt) => generate(engine, prompt, { maxTokens: 20 })),
+    );
+    expect(answers.map((answer) => answer.text)).toEqual(
+      prompts.map((prompt) => answerTo(prompt, 20)),
+    );
+    expect(answers.map((answer) => answer.last?.finishReason)).toEqual(prompts.map(() => "length"));
+  });
+
+  it("gives the same text through preemption", async () => {
+    const { engine, runner } = createEngine({ scheduler: { numCells: 150 }, maxModelLen: 150 });
+    const prompts = [40, 40, 40].map((length, i) => promptOf(length, i));
+    const answers = await Promise.all(
+      prompts.map((prompt) => generate(engine, prompt, { maxTokens: 60 })),
+    );
+    expect(answers.map((answer) => answer.text)).toEqual(
+      prompts.map((prompt) => answerTo(prompt, 60)),
+    );
+    expect(runner.steps.flat().filter((item) => item.start === 0).length).toBeGreaterThan(3);
+  });
+
+  it("reuses what the connector has stored and says how much", async () => {
+    const connector = new FakeConnector();
+    const { engine, runner } = createEngine({ connector });
+    const prompt = promptOf(50);
+    const cold = await generate(engine, prompt);
+    runner.steps.length = 0;
+    const warm = await generate(engine, prompt);
+    expect(warm.text).toBe(cold.text);
+    expect([cold.last?.numCachedTokens, warm.last?.numCachedTokens]).toEqual([0, 48]);
+    expect(runner.steps[0]).toMatchObject([{ start: 48 }]);
+    expect(connector.numHeld).toBe(0);
+  });
+
+  it("computes the last prompt token even when everything is stored", async () => {
+    const { engine, runner } = createEngine({ connector: new FakeConnector() });
+    const prompt = promptOf(64);
+    const cold = await generate(engine, prompt);
+    runner.steps.length = 0;
+    expect((await generate(engine, prompt)).text).toBe(cold.text);
+    expect(runner.steps[0]).toMatchObject([{ start: 63 }]);
+  });
+
+  it("computes what a load did not bring", async () => {
+    const connector = new FakeConnector();
+    const { engine } = createEngine({ connector });
+    const prompt = promptOf(100);
+    const cold = await generate(engine, prompt);
+    connector.loadLimit = 32;
+    const warm = await generate(engine, prompt);
+    expect([warm.text, warm.last?.numCachedTokens]).toEqual([cold.text, 32]);
+  });
+
+  it("gives the same answers whatever is stored, at every prompt length", async () => {
+    const { engine } = createEngine({ connector: new FakeConnector() });
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 1, max: 100 }),
+        fc.integer({ min: 1, max: 3 }),
+        async (length, seed) => {
+          const prompt = promptOf(length, seed);
+          expect((await generate(engine, prompt)).text).toBe(answerTo(prompt, 16));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it("frees cells, sampler and lease of a client that leaves, within one step", async () => {
+    const connector = new FakeConnector();
+    const { engine, runner } = createEngine({ connector });
+    const abort = new AbortController();
+    const answer = generate(engine, promptOf(40), { maxTokens: 500 }, abort.signal);
+    const failed = expect(answer).rejects.toThrow();
+    while (runner.numSteps < 5) await new Promise(setImmediate);
+    const numSteps = runner.numSteps;
+    abort.abort();
+    await failed;
+    expect(runner.numSteps).toBeLessThanOrEqual(numSteps + 1);
+    expect([engine.stats().numRunning, engine.stats().numUsedCells]).toEqual([0, 0]);
+    expect([runner.memory.size, runner.samplers.size, connector.numHeld]).toEqual([0, 0, 0]);
+  });
+
+  it("drops a client that leaves while it waits", async () => {
+    const { engine } = createEngine({ scheduler: { numSlots: 1 } });
+    const first = generate(engine, promptOf(10), { maxTokens: 50 });
+    const abort = new AbortController();
+    const second = generate(engine, promptOf(10), {}, abort.signal);
+    const failed = expect(second).rejects.toThrow();
+    abort.abort();
+    await failed;
+    expect(engine.stats().numWaiting).toBe(0);
+    expect((await first).text).toBe(answerTo(promptOf(10), 50));
+  });
+
+  it("stops where the reader leaves the loop", async () => {
+    const { engine, runner } = createEngine();
+    const request = {
+      id: "leaver",
+      promptTokens: promptOf(5),
+      sampling: { ...defaultSamplingParams, maxTokens: 500 },
+    };
+    for await (const delta of engine.generate(request)) if (delta.text !== "") break;
+    await generate(engine, promptOf(3));
+    expect(runner.memory.size).toBe(0);
+  });
+
+  it("fails the requests of a failed step and goes on", async () => {
+    const { engine, runner } = createEngine();
+    runner.nextStatus = "failed";
+    await expect(generate(engine, promptOf(5))).rejects.toThrow(
+      "The model failed to compute this request",
+    );
+    expect((await generate(engine, promptOf(5))).text).toBe(answerTo(promptOf(5), 16));
+  });
+
+  it("ends at an end-of-generation token, a stop token, a stop string and the context's end", async () => {
+    const { engine } = createEngine({ maxModelLen: 30 });
+    const prompt = promptOf(5);
+    const answer = answerTo(prompt, 25);
+    const third = nextToken([...prompt, ...Buffer.from(answer.slice(0, 2))]);
+    const at = answer.indexOf(String.fromCharCode(third));
+    const stopped = await generate(engine, prompt, { stopTokenIds: [third], maxTokens: 20 });
+    expect([stopped.text, stopped.last?.finishReason]).toEqual([answer.slice(0, at), "stop"]);
+    const word = answer.slice(2, 4);
+    const cut = await generate(engine, prompt, { stop: [word], maxTokens: 20 });
+    expect([cut.text, cut.last?.finishReason]).toEqual([
+      answer.slice(0, answer.indexOf(word)),
+      "stop",
+    ]);
+    const full = await generate(engine, prompt, { maxTokens: 500 });
+    expect([full.text, full.last?.finishReason]).toEqual([answer, "length"]);
+  });
+
+  it("refuses an empty prompt and one that leaves no room", async () => {
+    const { engine } = createEngine({ maxModelLen: 30 });
+    await expect(generate(engine, new Int32Array())).rejects.toThrow(UsageError);
+    await expect(generate(engine, promptOf(30))).rejects.toThrow(
+      /maximum context length is 30 tokens/,
+    );
+  });
+});
