@@ -2,6 +2,7 @@ import type { KvConnector } from "../connector/connector.ts";
 import { type Clock, type Logger, messageOf, publish } from "../core/index.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
 import type { ModelRunner, StepItem, StepResult } from "./model-runner.ts";
+import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
 import { type ScheduledChunk, Scheduler, type SchedulerOptions } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
@@ -19,6 +20,8 @@ export interface LlmEngineOptions {
   readonly vocab: EngineVocab;
   readonly connector: KvConnector;
   readonly scheduler: SchedulerOptions;
+  /** Learns from the steps. */
+  readonly prefill: PrefillEstimate;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -124,10 +127,7 @@ export class LlmEngine implements Engine {
       }
       const startMs = this.#options.clock.nowMs();
       const result = await this.#step(chunks);
-      publish("warmkv:engine:step", {
-        numTokens: chunks.reduce((sum, chunk) => sum + chunk.end - chunk.start, 0),
-        durationMs: this.#options.clock.nowMs() - startMs,
-      });
+      this.#observeStep(chunks, this.#options.clock.nowMs() - startMs);
       this.#postprocess(chunks, result);
     }
   }
@@ -197,6 +197,14 @@ export class LlmEngine implements Engine {
       this.#options.logger.error(`A step failed: ${messageOf(error)}`);
       return { sampled: [], status: "failed" } as const;
     });
+  }
+
+  #observeStep(chunks: readonly ScheduledChunk[], durationMs: number): void {
+    const numTokens = chunks.reduce((sum, chunk) => sum + chunk.end - chunk.start, 0);
+    publish("warmkv:engine:step", { numTokens, durationMs });
+    if (!chunks.some(({ sequence }) => sequence.isDecoding)) {
+      this.#options.prefill.observe(numTokens, durationMs);
+    }
   }
 
   #postprocess(chunks: readonly ScheduledChunk[], result: StepResult): void {

@@ -11,6 +11,7 @@ import { LlamaModelInfo } from "./llama/model-info.ts";
 import type { RunnerReady } from "./llama/runner-protocol.ts";
 import { LlamaVocab } from "./llama/vocab.ts";
 import { LlmEngine } from "./llm-engine.ts";
+import { PrefillEstimate } from "./prefill-estimate.ts";
 
 export interface LlamaEngineOptions {
   /** First file of the model. */
@@ -34,10 +35,16 @@ export interface LlamaEngineOptions {
   readonly kvCacheDtype?: string | undefined;
   readonly chatTemplate?: string | undefined;
   /** Makes the cache once the model's layout is known; undefined: no cache. */
-  readonly connect?: ((layout: EngineKvLayout) => Promise<KvConnector>) | undefined;
+  readonly connect?: Connect | undefined;
   readonly logger: Logger;
   readonly clock?: Clock | undefined;
 }
+
+/** @param estimatePrefillMs how long the engine would compute so many tokens; Infinity while it is not known */
+export type Connect = (
+  layout: EngineKvLayout,
+  estimatePrefillMs: (numTokens: number) => number,
+) => Promise<KvConnector>;
 
 const DEFAULT_MAX_NUM_SEQS = 8;
 /** One matrix multiplication of llama.cpp: more only makes others wait longer for their turn. */
@@ -76,6 +83,7 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
   try {
     const { ready } = runner;
     const vocab = new LlamaVocab(library.functions, ready.modelAddress);
+    const prefill = new PrefillEstimate();
     return new LlmEngine({
       model: modelInfo(
         new LlamaModelInfo(library.functions, ready.modelAddress),
@@ -85,7 +93,8 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
       ),
       runner,
       vocab,
-      connector: await connect(options, ready, kvType),
+      connector: await connect(options, ready, kvType, prefill),
+      prefill,
       scheduler: {
         numSlots: maxNumSeqs,
         numCells: ready.numCells,
@@ -105,6 +114,7 @@ async function connect(
   options: LlamaEngineOptions,
   ready: RunnerReady,
   kvType: string,
+  prefill: PrefillEstimate,
 ): Promise<KvConnector> {
   if (options.connect === undefined) return new NullConnector();
   const { memory } = ready;
@@ -114,13 +124,14 @@ async function connect(
     );
     return new NullConnector();
   }
-  return options.connect({
+  const layout: EngineKvLayout = {
     fingerprint: kvFingerprint(options.weightsFingerprint, kvType),
     modelName: options.modelName,
     kvDtype: KV_TYPES[kvType]!.dtype,
     tokenPartBytes: (numTokens) => memory.baseBytes + numTokens * memory.tokenBytes,
     stateBytes: 0,
-  });
+  };
+  return options.connect(layout, (numTokens) => prefill.durationMs(numTokens));
 }
 
 /** Everything that decides the bytes of a KV blob. Rope settings are the model's own, so the weights stand for them. */

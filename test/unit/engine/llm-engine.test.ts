@@ -10,6 +10,7 @@ import { NullConnector } from "../../../src/connector/null-connector.ts";
 import { UsageError, silentLogger, systemClock } from "../../../src/core/index.ts";
 import type { GenerationDelta } from "../../../src/engine/engine.ts";
 import { LlmEngine } from "../../../src/engine/llm-engine.ts";
+import { PrefillEstimate } from "../../../src/engine/prefill-estimate.ts";
 import { type SamplingParams, defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
 import type { SchedulerOptions } from "../../../src/engine/scheduler.ts";
 import { END_TOKEN, FakeRunner, answerTo, nextToken } from "./fake-runner.ts";
@@ -55,6 +56,7 @@ function createEngine(
       maxWaiting: 50,
       ...options.scheduler,
     },
+    prefill: new PrefillEstimate(),
     logger: silentLogger,
     clock: systemClock,
   });
