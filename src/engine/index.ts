@@ -1,4 +1,4 @@
-export { ChatTemplate } from "./chat-template.ts";
+export { type ChatMessage, ChatTemplate } from "./chat-template.ts";
 export * from "./engine.ts";
 export { type LlamaEngineOptions, loadLlamaEngine } from "./load.ts";
 export { type SamplingParams, defaultSamplingParams } from "./sampling-params.ts";

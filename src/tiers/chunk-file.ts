@@ -84,8 +84,10 @@ export function readChunkHeader(chunk: Uint8Array): ChunkHeader | undefined {
   if (view.readUInt32LE(0) !== MAGIC || view.readUInt16LE(4) !== VERSION) return undefined;
   const headerBytes = view.readUInt32LE(8);
   const labelBytes = view.readUInt32LE(80);
-  if (headerBytes !== chunkHeaderBytes(labelBytes) || headerBytes > chunk.byteLength) return undefined;
-  if (headerCrc(view.subarray(0, headerBytes)) !== view.readUInt32LE(HEADER_CRC_AT)) return undefined;
+  if (headerBytes !== chunkHeaderBytes(labelBytes) || headerBytes > chunk.byteLength)
+    return undefined;
+  if (headerCrc(view.subarray(0, headerBytes)) !== view.readUInt32LE(HEADER_CRC_AT))
+    return undefined;
   const kind = KINDS[view.readUInt8(6) - 1];
   if (kind === undefined) return undefined;
   const parent = view.toString("hex", 40, 56);

@@ -1,0 +1,322 @@
+import type { EngineKvLayout } from "../connector/connector.ts";
+import { type Clock, GiB, type Logger, publish } from "../core/index.ts";
+import type { KvBuffer, MemoryPool } from "../memory/index.ts";
+import type { TierStats } from "../tiers/index.ts";
+import { CacheMatch, type LoadedChunk } from "./cache-match.ts";
+import { findDamage } from "./chunk-check.ts";
+import { type MoveOptions, moveChunks } from "./mover.ts";
+import { Pins } from "./pins.ts";
+import { Prefetcher } from "./prefetcher.ts";
+import { PromptChunker, type PromptScope, endOf, keysOf } from "./prompt-chunker.ts";
+import { Reservation, payloadOffset } from "./reservation.ts";
+import { type ChunkConsumer, RestoreQueue } from "./restore-queue.ts";
+import type { TierStack } from "./tier-stack.ts";
+import { TimeBudget } from "./time-budget.ts";
+
+/** Pins may take this share of the pool, counted in chunks. */
+const MAX_PINNED_SHARE = 0.5;
+
+export interface CacheEngineOptions {
+  /** In log lines and metrics. */
+  readonly instanceId: string;
+  /** What decides whether KV may be shared, and how much room it takes. */
+  readonly layout: Pick<EngineKvLayout, "fingerprint" | "tokenPartBytes">;
+  readonly chunkTokens: number;
+  /** Owned. */
+  readonly tiers: TierStack;
+  /** Owned. */
+  readonly pool: MemoryPool;
+  /** How long `pin` holds if it is not told. */
+  readonly pinTimeoutMs: number;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export interface ClearOptions extends PromptScope {
+  /** Only the chunks of this prompt; other prompts lose what they share with it. */
+  readonly tokens?: Int32Array | undefined;
+  /** Only this tier. */
+  readonly location?: string | undefined;
+}
+
+export interface RetrieveOptions {
+  /** The engine has the tokens [0, from) already. */
+  readonly from: number;
+  /** Tokens that are of use, for the count that is logged; at most those of the match. */
+  readonly to: number;
+  /** The longest wait for the tiers, all together. What came in time is kept. Default: no bound. */
+  readonly budgetMs?: number | undefined;
+  readonly signal: AbortSignal;
+  readonly requestId: string;
+}
+
+export interface ReserveOptions extends PromptScope {
+  /** A chunk boundary: what lies before it is stored already. */
+  readonly from: number;
+}
+
+export interface CacheStats {
+  readonly tiers: Readonly<Record<string, TierStats>>;
+  readonly poolUsedBytes: number;
+  readonly poolCapacityBytes: number;
+  readonly numPinnedChunks: number;
+}
+
+/**
+ * The cache of one model: token ids in, KV out. Cuts prompts into chunks, finds and keeps those in
+ * tiers, and checks each chunk before it enters an engine. Knows no engine: any that can copy
+ * its KV in and out may use it.
+ */
+export class CacheEngine implements AsyncDisposable {
+  readonly chunkTokens: number;
+  readonly tiers: TierStack;
+  readonly pool: MemoryPool;
+  readonly #options: CacheEngineOptions;
+  readonly #chunker: PromptChunker;
+  readonly #pins: Pins;
+  readonly #prefetcher: Prefetcher;
+
+  constructor(options: CacheEngineOptions) {
+    this.chunkTokens = options.chunkTokens;
+    this.tiers = options.tiers;
+    this.pool = options.pool;
+    this.#options = options;
+    this.#chunker = new PromptChunker(options.layout.fingerprint, options.chunkTokens);
+    const maxChunks = Math.ceil(options.pool.numSlabs * MAX_PINNED_SHARE);
+    this.#pins = new Pins({ clock: options.clock, maxChunks });
+    this.#prefetcher = new Prefetcher(options.tiers, options.clock);
+    options.logger.info(`Creating LMCacheEngine instance ${options.instanceId}`);
+  }
+
+  /** Which leading tokens are stored. Nothing of it is given up while the match lives. */
+  async lookup(tokens: Int32Array, scope: PromptScope = {}): Promise<CacheMatch> {
+    const { clock } = this.#options;
+    const startedMs = clock.nowMs();
+    this.#pins.expire();
+    const spans = this.#chunker.spans(tokens, scope);
+    const match = new CacheMatch(tokens, spans, await this.tiers.acquire(keysOf(spans)));
+    publish("warmkv:cache:lookup", {
+      numTokens: tokens.length,
+      numHitTokens: match.numTokens,
+      durationMs: clock.nowMs() - startedMs,
+    });
+    return match;
+  }
+
+  /**
+   * The chunks of a match from the one that holds token `from`, each checked. Ends early at the first
+   * one that cannot be had; a damaged one is removed from all tiers.
+   */
+  async *load(
+    match: CacheMatch,
+    from: number,
+    signal: AbortSignal,
+  ): AsyncGenerator<LoadedChunk, void, undefined> {
+    const { fingerprint } = this.#options.layout;
+    let index = match.spans.findIndex((span) => span.end > from);
+    if (index < 0) return;
+    for await (const buffer of match.lease.load(index, signal)) {
+      const span = match.spans[index]!;
+      const { start, end } = span;
+      const kind = "tokens";
+      const damage = findDamage(buffer.bytes, { kind, span, fingerprint, tokens: match.tokens });
+      if (damage !== undefined) {
+        buffer[Symbol.dispose]();
+        const tier = match.lease.tierAt(index);
+        publish("warmkv:cache:damaged", { tier, key: span.key, reason: damage });
+        this.#options.logger.warn(`Removing chunk ${span.key} of ${tier}: wrong ${damage}`);
+        await this.tiers.remove([span.key]);
+        return;
+      }
+      const offset = payloadOffset(span);
+      const payloadBytes = buffer.byteLength - offset;
+      yield { kind, start, end, buffer, payloadOffset: offset, payloadBytes };
+      index++;
+    }
+  }
+
+  /**
+   * Brings the chunks of a match into an engine, checking each while the one before it is being put in.
+   *
+   * @returns the position behind the last token that is in, which may lie beyond `to`, since chunks
+   *   are whole; `from` when nothing came. Less than `from` only when the engine was offered the chunk
+   *   that holds `from` and did not take it: what it has of that chunk is then not to be trusted.
+   */
+  async retrieve(
+    match: CacheMatch,
+    consume: ChunkConsumer,
+    options: RetrieveOptions,
+  ): Promise<number> {
+    const { clock, logger } = this.#options;
+    const { from, to, requestId, budgetMs = Infinity } = options;
+    const startedMs = clock.nowMs();
+    using budget = new TimeBudget(budgetMs, options.signal, clock);
+    const queue = new RestoreQueue(consume);
+    try {
+      for await (const chunk of this.load(match, from, budget.signal)) {
+        // A busy engine is not the tiers' fault.
+        budget.pause();
+        if (!(await queue.push(chunk))) break;
+        budget.resume();
+      }
+    } finally {
+      await queue.finish();
+    }
+    const isRefused = queue.end === undefined && queue.numOffered > 0;
+    const end = isRefused ? Math.min(from, this.#chunkStart(from)) : (queue.end ?? from);
+    const numTokens = Math.max(0, Math.min(end, to) - from);
+    const durationMs = clock.nowMs() - startedMs;
+    const numBytes = queue.numBytes;
+    const gigabytes = numBytes / GiB;
+    logger.info(
+      `[req_id=${requestId}] Retrieved ${numTokens} out of ${to - from} tokens ` +
+        `(from ${match.tokens.length} total tokens). size: ${gigabytes.toFixed(4)} GB, ` +
+        `cost ${durationMs.toFixed(4)} ms, throughput: ${perSecond(gigabytes, durationMs)} GB/s`,
+    );
+    const numRequestedTokens = to - from;
+    publish("warmkv:cache:retrieve", { numTokens, numRequestedTokens, numBytes, durationMs });
+    return end;
+  }
+
+  /**
+   * Takes pool memory for the chunks of `tokens` from a chunk boundary on, the partial one at the end
+   * too: as many leading ones as there is room for.
+   */
+  reserve(tokens: Int32Array, options: ReserveOptions): Reservation {
+    const { layout } = this.#options;
+    const spans = this.#chunker.spans(tokens, options).filter((span) => span.start >= options.from);
+    const buffers: KvBuffer[] = [];
+    for (const span of spans) {
+      const payloadBytes = layout.tokenPartBytes(span.end - span.start);
+      const buffer = this.pool.tryAllocate(payloadOffset(span) + payloadBytes);
+      if (buffer === undefined) break;
+      buffers.push(buffer);
+    }
+    const numChunks = spans.length - buffers.length;
+    if (numChunks > 0) publish("warmkv:cache:refused", { tier: "MemoryPool", numChunks });
+    return new Reservation(spans, buffers, tokens, layout.fingerprint);
+  }
+
+  /**
+   * Seals what an engine has written and hands it to the tiers. Ends the reservation.
+   *
+   * @param lengths payload bytes of each chunk; 0, or missing, for one that was not written
+   * @returns how many of the reserved tokens are stored now or will be
+   */
+  async store(
+    reservation: Reservation,
+    lengths: readonly number[],
+    requestId: string,
+  ): Promise<number> {
+    const { clock, logger } = this.#options;
+    const startedMs = clock.nowMs();
+    using _ = reservation;
+    const sealed = await reservation.seal(lengths);
+    const numStored = sealed.length === 0 ? 0 : await this.tiers.store(sealed);
+    const numTokens = reservation.numTokensOf(numStored);
+    const stored = sealed.slice(0, numStored);
+    const numBytes = stored.reduce((sum, chunk) => sum + chunk.buffer.byteLength, 0);
+    logger.info(
+      `Storing KV cache for ${numTokens} out of ${reservation.tokens.length} tokens for request ${requestId}`,
+    );
+    publish("warmkv:cache:store", { numTokens, numBytes, durationMs: clock.nowMs() - startedMs });
+    return numTokens;
+  }
+
+  /** How many leading tokens each tier holds by itself. */
+  async locate(tokens: Int32Array, scope: PromptScope = {}): Promise<Record<string, number>> {
+    const spans = this.#chunker.spans(tokens, scope);
+    const counts = await this.tiers.lookupEach(keysOf(spans));
+    return Object.fromEntries([...counts].map(([tier, num]) => [tier, endOf(spans, num)]));
+  }
+
+  /**
+   * Brings what lower tiers hold of a prompt into RAM, when its turn comes.
+   *
+   * @returns how many leading tokens are then there
+   */
+  async prefetch(
+    tokens: Int32Array,
+    signal: AbortSignal,
+    scope: PromptScope = {},
+  ): Promise<number> {
+    const spans = this.#chunker.spans(tokens, scope);
+    return endOf(spans, await this.#prefetcher.bring(keysOf(spans), signal));
+  }
+
+  /**
+   * Keeps what is stored of a prompt where it is, until `unpin` or for a time.
+   *
+   * @returns how many leading tokens are pinned; 0 too when too much is pinned already
+   */
+  async pin(
+    tokens: Int32Array,
+    scope: PromptScope = {},
+    durationMs: number = this.#options.pinTimeoutMs,
+  ): Promise<number> {
+    const spans = this.#chunker.spans(tokens, scope);
+    const last = spans.at(-1);
+    if (last === undefined) return 0;
+    const lease = await this.tiers.acquire(keysOf(spans));
+    const numTokens = endOf(spans, lease.keys.length);
+    if (numTokens === 0) return 0;
+    return this.#pins.add(last.key, lease, durationMs) ? numTokens : 0;
+  }
+
+  /** @returns whether this very prompt was pinned */
+  unpin(tokens: Int32Array, scope: PromptScope = {}): boolean {
+    const last = this.#chunker.spans(tokens, scope).at(-1);
+    return last !== undefined && this.#pins.remove(last.key);
+  }
+
+  /** @returns the number of chunks dropped; those in use stay, unless their prompt is named */
+  async clear(options: ClearOptions = {}): Promise<number> {
+    const { tokens, location } = options;
+    const tier = location === undefined ? this.tiers : this.tiers.tier(location);
+    return tokens === undefined
+      ? tier.clear()
+      : tier.remove(keysOf(this.#chunker.spans(tokens, options)));
+  }
+
+  /** @returns how many leading tokens are in the target tier now */
+  async move(
+    tokens: Int32Array,
+    signal: AbortSignal,
+    options: MoveOptions & PromptScope,
+  ): Promise<number> {
+    const spans = this.#chunker.spans(tokens, options);
+    return endOf(spans, await moveChunks(spans, this.tiers, options, signal));
+  }
+
+  stats(): CacheStats {
+    return {
+      tiers: Object.fromEntries(this.tiers.statsEach()),
+      poolUsedBytes: this.pool.usedBytes,
+      poolCapacityBytes: this.pool.capacityBytes,
+      numPinnedChunks: this.#pins.numChunks,
+    };
+  }
+
+  /** Resolves when the tiers have written what they accepted, or gave it up. */
+  flush(): Promise<void> {
+    return this.tiers.flush();
+  }
+
+  /** Tiers write what they accepted, or give it up, before they are closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#prefetcher[Symbol.dispose]();
+    this.#pins.clear();
+    await this.tiers[Symbol.asyncDispose]();
+    // Unmapping memory that somebody still reads would end the process.
+    if (this.pool.usedBytes === 0) this.pool[Symbol.dispose]();
+    else this.#options.logger.warn("Leaving the pool mapped: some of its chunks are still in use");
+  }
+
+  #chunkStart(position: number): number {
+    return Math.floor(position / this.chunkTokens) * this.chunkTokens;
+  }
+}
+
+function perSecond(amount: number, durationMs: number): string {
+  return durationMs > 0 ? ((amount / durationMs) * 1000).toFixed(4) : "0.0000";
+}

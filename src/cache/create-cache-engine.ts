@@ -1,0 +1,82 @@
+import type { CacheConfig } from "../config/index.ts";
+import type { EngineKvLayout } from "../connector/connector.ts";
+import { type Clock, type Logger, alignUp, systemClock } from "../core/index.ts";
+import { type MemoryPool, PAGE_BYTES } from "../memory/index.ts";
+import { CpuTier, DiskTier, type Tier, createPolicy } from "../tiers/index.ts";
+import { CacheEngine } from "./cache-engine.ts";
+import { createPool } from "./create-pool.ts";
+import { payloadOffset } from "./reservation.ts";
+import { TierStack } from "./tier-stack.ts";
+
+export interface CreateCacheEngineOptions {
+  readonly config: CacheConfig;
+  readonly layout: EngineKvLayout;
+  readonly logger: Logger;
+  readonly clock?: Clock | undefined;
+}
+
+/**
+ * Builds a cache as the settings say: pool, tiers, stack, engine.
+ *
+ * @throws UsageError for settings that cannot be
+ * @throws TierError when a disk cannot be used
+ */
+export async function createCacheEngine(options: CreateCacheEngineOptions): Promise<CacheEngine> {
+  const { config, layout, logger, clock = systemClock } = options;
+  const { chunkSize, retrieveLocations, storeLocation, pinTimeoutMs, instanceId } = config;
+  const chunkBytes = payloadOffset({ start: 0, end: chunkSize }) + layout.tokenPartBytes(chunkSize);
+  const pool = createPool(config.maxLocalCpuSizeBytes, alignUp(chunkBytes, PAGE_BYTES), logger);
+  const opened: Tier[] = [];
+  try {
+    const hotTier = openCpuTier(config, pool);
+    if (hotTier !== undefined) opened.push(hotTier);
+    const diskTier = await openDiskTier(options, pool);
+    if (diskTier !== undefined) opened.push(diskTier);
+    if (opened.length === 0)
+      logger.warn("KV caching has no tier to store in: nothing will be kept");
+    return new CacheEngine({
+      instanceId,
+      layout,
+      chunkTokens: chunkSize,
+      tiers: new TierStack({
+        tiers: opened,
+        hotTier,
+        retrieveLocations,
+        storeLocation,
+        clock,
+        logger,
+      }),
+      pool,
+      pinTimeoutMs,
+      clock,
+      logger,
+    });
+  } catch (error) {
+    for (const tier of opened) await tier[Symbol.asyncDispose]();
+    pool[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function openCpuTier({ localCpu, cachePolicy }: CacheConfig, pool: MemoryPool): Tier | undefined {
+  return localCpu ? new CpuTier({ pool, policy: createPolicy(cachePolicy) }) : undefined;
+}
+
+async function openDiskTier(
+  { config, layout, logger, clock }: CreateCacheEngineOptions,
+  pool: MemoryPool,
+): Promise<Tier | undefined> {
+  if (config.localDiskPaths.length === 0 || config.maxLocalDiskSizeBytes === 0) return undefined;
+  return DiskTier.open({
+    paths: config.localDiskPaths,
+    sharding: config.localDiskPathSharding,
+    maxSizeBytes: config.maxLocalDiskSizeBytes,
+    useOdirect: config.extraConfig.useOdirect,
+    numIoThreads: config.extraConfig.diskIoThreads,
+    modelName: layout.modelName,
+    policy: createPolicy(config.cachePolicy),
+    pool,
+    logger,
+    clock,
+  });
+}

@@ -1,0 +1,36 @@
+import { type Logger, UsageError, formatBytes, messageOf } from "../core/index.ts";
+import { HeapMemory, MappedMemory, MemoryPool, type PoolMemory } from "../memory/index.ts";
+
+/**
+ * A pool in native memory, or in ordinary memory where there is no other. Returns at once; the pages are
+ * faulted in and pinned behind it.
+ *
+ * @throws UsageError when not one chunk fits
+ */
+export function createPool(numBytes: number, slabBytes: number, logger: Logger): MemoryPool {
+  if (numBytes < slabBytes) {
+    throw new UsageError(
+      `Cannot use max_local_cpu_size of ${formatBytes(numBytes)}: ` +
+        `wanted room for one chunk at least, which takes ${formatBytes(slabBytes)}`,
+      { param: "max_local_cpu_size" },
+    );
+  }
+  const memory = createMemory(numBytes - (numBytes % slabBytes), logger);
+  const pool = new MemoryPool(memory, slabBytes);
+  memory.pin().then(
+    (refusal) => refusal !== undefined && logger.warn(refusal),
+    (error: unknown) => logger.warn(`Cannot pin the pool: ${messageOf(error)}`),
+  );
+  return pool;
+}
+
+function createMemory(numBytes: number, logger: Logger): PoolMemory {
+  try {
+    return new MappedMemory(numBytes);
+  } catch (error) {
+    logger.warn(
+      `${messageOf(error)}: keeping chunks in ordinary memory, which no engine can reach`,
+    );
+    return new HeapMemory(numBytes);
+  }
+}

@@ -1,0 +1,90 @@
+import { MiB } from "../core/index.ts";
+import type { LoadedChunk } from "./cache-match.ts";
+
+/** Few enough to begin early and to stop soon, enough that a call costs little. */
+const MAX_BATCH_CHUNKS = 4;
+const MAX_BATCH_BYTES = 8 * MiB;
+/** One that is being restored, and one that waits for it. */
+const MAX_BATCHES_IN_FLIGHT = 2;
+
+/**
+ * Puts chunks into an engine, in order.
+ *
+ * @returns how many are in
+ */
+export type ChunkConsumer = (chunks: readonly LoadedChunk[]) => Promise<number>;
+
+/**
+ * Hands chunks to an engine while the next ones are being read and checked: at once when the engine is
+ * idle, in batches when it is not. Owns the buffers that are pushed.
+ */
+export class RestoreQueue {
+  readonly #consume: ChunkConsumer;
+  #waiting: LoadedChunk[] = [];
+  #waitingBytes = 0;
+  /** In flight, oldest first. */
+  readonly #batches: Promise<void>[] = [];
+  #hasEnded = false;
+  #failure: unknown;
+
+  /** Chunks offered to the engine so far. */
+  numOffered = 0;
+  /** Position behind the last chunk that is in; undefined while none is. */
+  end: number | undefined;
+  numBytes = 0;
+
+  constructor(consume: ChunkConsumer) {
+    this.#consume = consume;
+  }
+
+  /** @returns whether the engine takes more; waits until it does */
+  async push(chunk: LoadedChunk): Promise<boolean> {
+    this.#waiting.push(chunk);
+    this.#waitingBytes += chunk.payloadBytes;
+    this.#send();
+    while (this.#isFull && !this.#hasEnded) await this.#batches[0];
+    return !this.#hasEnded;
+  }
+
+  /** Resolves when the engine needs none of the buffers any more. */
+  async finish(): Promise<void> {
+    while (this.#batches.length > 0) await this.#batches[0];
+    for (const chunk of this.#waiting.splice(0)) chunk.buffer[Symbol.dispose]();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  get #isFull(): boolean {
+    return this.#waiting.length >= MAX_BATCH_CHUNKS || this.#waitingBytes >= MAX_BATCH_BYTES;
+  }
+
+  #send(): void {
+    if (this.#hasEnded || this.#waiting.length === 0) return;
+    if (this.#batches.length > 0 && !this.#isFull) return;
+    if (this.#batches.length >= MAX_BATCHES_IN_FLIGHT) return;
+    const batch = this.#waiting;
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.numOffered += batch.length;
+    this.#batches.push(this.#carry(batch, this.#batches.at(-1)));
+  }
+
+  async #carry(batch: readonly LoadedChunk[], before: Promise<void> | undefined): Promise<void> {
+    let numIn = 0;
+    try {
+      numIn = await this.#consume(batch);
+    } catch (error) {
+      this.#failure ??= error;
+    }
+    await before;
+    for (const chunk of batch) chunk.buffer[Symbol.dispose]();
+    void this.#batches.shift();
+    // Behind a batch that stopped short nothing counts, whatever the engine says of it.
+    if (this.#hasEnded) return;
+    this.#hasEnded = numIn < batch.length;
+    for (const chunk of batch.slice(0, numIn)) {
+      this.end = chunk.end;
+      this.numBytes += chunk.payloadBytes;
+    }
+    this.#send();
+  }
+}

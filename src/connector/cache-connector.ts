@@ -1,0 +1,257 @@
+import type {
+  CacheEngine,
+  CacheMatch,
+  LoadedChunk,
+  PromptScope,
+  ReservedChunk,
+} from "../cache/index.ts";
+import { type Logger, UsageError, messageOf } from "../core/index.ts";
+import type { KvBuffer } from "../memory/index.ts";
+import type { EngineKv, EngineKvPart, KvConnector, KvMatch, KvRequest } from "./connector.ts";
+
+/** vLLM's `kv_role`: a producer loads nothing, a consumer saves nothing. */
+export type KvRole = "kv_both" | "kv_producer" | "kv_consumer";
+
+const TAG_PREFIX = "lmcache.tag.";
+
+export interface CacheConnectorOptions {
+  /** Owned: closed with the connector. Its pool must have native memory. */
+  readonly cache: CacheEngine;
+  readonly logger: Logger;
+  readonly role?: KvRole | undefined;
+  /** Store generated tokens too. */
+  readonly saveDecodeCache?: boolean | undefined;
+  /** Store the last partial chunk of a prompt too. Default true. */
+  readonly saveUnfullChunk?: boolean | undefined;
+  /** A hit of fewer tokens is not loaded. */
+  readonly minRetrieveTokens?: number | undefined;
+  /** The longest a load may wait for the tiers. What came in time is kept. */
+  readonly blockingTimeoutMs: number;
+  /** How long the engine would compute so many tokens: a load waits no longer for the tiers. */
+  readonly estimatePrefillMs?: ((numTokens: number) => number) | undefined;
+}
+
+/**
+ * Serves one inference engine from a cache engine.
+ *
+ * Chunks are restored whole, so a load may leave more in the engine's sequence than it answers: the
+ * last token of a prompt is always computed, but is stored in its chunk. The engine trims its
+ * sequence to the answer.
+ *
+ *     tokens        0 ........ 256 ........ 512 .... 600    a prompt of 600 tokens, all stored
+ *     match                                        599      numTokens
+ *     after load    [ chunk 0  ][ chunk 1  ][ chunk 2 ]     the sequence ends at 600; the answer is 599
+ *
+ * Likewise the first chunk restored begins at the chunk boundary at or below `from`; the engine gives
+ * up what it has behind that boundary before it restores.
+ */
+export class CacheConnector implements KvConnector {
+  readonly #cache: CacheEngine;
+  readonly #options: CacheConnectorOptions;
+  readonly #requests = new WeakMap<KvRequest, RequestState>();
+  /** Those of them that hold a chunk. */
+  readonly #holders = new Set<RequestState>();
+  /** Chunks on their way out of the engine and into the tiers. Bounded by the pool. */
+  readonly #storing = new Set<Promise<void>>();
+
+  constructor(options: CacheConnectorOptions) {
+    if (options.cache.pool.memory.address === undefined) {
+      throw new UsageError("Cannot serve an engine from a pool without native memory");
+    }
+    this.#cache = options.cache;
+    this.#options = options;
+  }
+
+  async lookup(request: KvRequest): Promise<KvMatch> {
+    const { role, logger, minRetrieveTokens = 0 } = this.#options;
+    const found = await this.#cache.lookup(request.tokens, scopeOf(request));
+    const state = this.#stateOf(request);
+    state.numStored = Math.max(state.numStored, found.numTokens);
+    const numTotal = request.tokens.length;
+    const numHit = Math.max(0, Math.min(found.numTokens, numTotal - 1));
+    const isOfUse = role !== "kv_producer" && numHit >= minRetrieveTokens;
+    const numToLoad = isOfUse ? numHit : 0;
+    logger.info(
+      `Reqid: ${request.id}, Total tokens ${numTotal}, LMCache hit tokens: ${numHit}, ` +
+        `need to load: ${numToLoad}`,
+    );
+    return new CacheConnectorMatch(request, found, numToLoad);
+  }
+
+  /**
+   * See above for where the sequence ends afterwards. The answer is below `from` only when the engine
+   * was offered the chunk that holds `from` and did not take it.
+   */
+  async load(match: KvMatch, from: number, engine: EngineKv, signal: AbortSignal): Promise<number> {
+    if (!(match instanceof CacheConnectorMatch)) {
+      throw new TypeError("The match was not made by this kind of connector");
+    }
+    const { request, found, numTokens } = match;
+    if (numTokens <= from) return from;
+    const end = await this.#cache.retrieve(found, (chunks) => this.#restore(engine, chunks), {
+      from,
+      to: numTokens,
+      budgetMs: this.#budgetMs(numTokens - from),
+      signal,
+      requestId: request.id,
+    });
+    // What did not come, for whatever reason, is worth storing anew when it has been computed.
+    if (end < numTokens) this.#stateOf(request).numStored = this.#boundary(end);
+    return Math.min(end, numTokens);
+  }
+
+  async save(request: KvRequest, to: number, isFinal: boolean, engine: EngineKv): Promise<number> {
+    if (this.#options.role === "kv_consumer" || isSkipped(request)) return 0;
+    const state = this.#stateOf(request);
+    const end = this.#saveEnd(request, to, isFinal);
+    if (end <= state.numStored || to < state.retryAt) return 0;
+
+    const from = this.#boundary(state.numStored);
+    const tokens = request.tokens.subarray(0, end);
+    const reservation = this.#cache.reserve(tokens, { ...scopeOf(request), from });
+    state.numStored = from + reservation.numTokens;
+    // Without room now there may be some by the next chunk.
+    if (state.numStored < end) state.retryAt = to + this.#cache.chunkTokens;
+    if (reservation.numTokens === 0) return 0;
+    const hasMoreToCome = end < request.numPromptTokens && this.#cache.tiers.hotTier !== undefined;
+    const tip = hasMoreToCome ? reservation.retainLast() : undefined;
+
+    const extracting = this.#extract(engine, reservation.chunks);
+    const storing = extracting
+      .then((lengths) => this.#cache.store(reservation, lengths, request.id))
+      .then((numStored) => {
+        this.#storing.delete(storing);
+        this.#hold(state, tip, from + reservation.numTokens);
+        if (numStored === reservation.numTokens) return;
+        // What follows would lie behind a gap.
+        state.numStored = Math.min(state.numStored, from + numStored);
+        state.retryAt = Infinity;
+      });
+    this.#storing.add(storing);
+    const gap = (await extracting).indexOf(0);
+    return gap < 0 ? reservation.numTokens : reservation.numTokensOf(gap);
+  }
+
+  finish(request: KvRequest): void {
+    const state = this.#requests.get(request);
+    if (state !== undefined) this.#hold(state, undefined, Infinity);
+  }
+
+  async flush(): Promise<void> {
+    await Promise.all(this.#storing);
+    await this.#cache.flush();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#storing);
+    for (const state of this.#holders) this.#hold(state, undefined, Infinity);
+    await this.#cache[Symbol.asyncDispose]();
+  }
+
+  #stateOf(request: KvRequest): RequestState {
+    let state = this.#requests.get(request);
+    if (state === undefined) {
+      state = { numStored: 0, retryAt: 0, tip: undefined, tipEnd: 0 };
+      this.#requests.set(request, state);
+    }
+    return state;
+  }
+
+  /** Keeps a chunk in place of the one that is kept so far, unless that lies behind it. */
+  #hold(state: RequestState, tip: KvBuffer | undefined, end: number): void {
+    const given = end > state.tipEnd ? state.tip : tip;
+    given?.[Symbol.dispose]();
+    if (end <= state.tipEnd) return;
+    state.tip = tip;
+    state.tipEnd = end;
+    if (tip === undefined) this.#holders.delete(state);
+    else this.#holders.add(state);
+  }
+
+  /** The end of what is worth storing of the tokens [0, to). */
+  #saveEnd(request: KvRequest, to: number, isFinal: boolean): number {
+    const { saveDecodeCache = false, saveUnfullChunk = true } = this.#options;
+    const limit = saveDecodeCache ? to : Math.min(to, request.numPromptTokens);
+    const boundary = this.#boundary(limit);
+    const isWhole = isFinal || limit === request.numPromptTokens;
+    // One token more than a boundary would never be loaded: the last one is computed in any case.
+    return saveUnfullChunk && isWhole && limit - boundary > 1 ? limit : boundary;
+  }
+
+  #boundary(position: number): number {
+    return position - (position % this.#cache.chunkTokens);
+  }
+
+  #budgetMs(numTokens: number): number {
+    const { blockingTimeoutMs, estimatePrefillMs } = this.#options;
+    return Math.min(blockingTimeoutMs, estimatePrefillMs?.(numTokens) ?? Infinity);
+  }
+
+  async #extract(engine: EngineKv, chunks: readonly ReservedChunk[]): Promise<readonly number[]> {
+    const parts = chunks.map(({ kind, start, end, address, payload }): EngineKvPart => {
+      return { kind, start, end, address: address!, byteLength: payload.byteLength };
+    });
+    try {
+      return await engine.extract(parts);
+    } catch (error) {
+      this.#options.logger.error(`Cannot copy KV out of the engine: ${messageOf(error)}`);
+      return parts.map(() => 0);
+    }
+  }
+
+  async #restore(engine: EngineKv, chunks: readonly LoadedChunk[]): Promise<number> {
+    const parts = chunks.map(({ kind, start, end, buffer, payloadOffset, payloadBytes }) => {
+      const address = buffer.address! + BigInt(payloadOffset);
+      return { kind, start, end, address, byteLength: payloadBytes };
+    });
+    try {
+      return await engine.restore(parts);
+    } catch (error) {
+      this.#options.logger.error(`Cannot copy KV into the engine: ${messageOf(error)}`);
+      return 0;
+    }
+  }
+}
+
+interface RequestState {
+  /** Leading tokens that are stored or on their way. */
+  numStored: number;
+  /** Nothing is saved before the engine has come so far. */
+  retryAt: number;
+  /**
+   * The last chunk stored of a prompt that is still being computed. While somebody holds it, neither
+   * it nor its prefix is evicted, so that a prompt does not push out its own beginning.
+   */
+  tip: KvBuffer | undefined;
+  /** Where that ends; infinite once the request has left. */
+  tipEnd: number;
+}
+
+class CacheConnectorMatch implements KvMatch {
+  readonly request: KvRequest;
+  readonly found: CacheMatch;
+  readonly numTokens: number;
+
+  constructor(request: KvRequest, found: CacheMatch, numTokens: number) {
+    this.request = request;
+    this.found = found;
+    this.numTokens = numTokens;
+  }
+
+  [Symbol.dispose](): void {
+    this.found[Symbol.dispose]();
+  }
+}
+
+/** Per-request settings arrive as JSON, or as the text of a header. */
+function isSkipped(request: KvRequest): boolean {
+  const value = request.kvTransferParams?.["lmcache.skip_save"];
+  return value === true || String(value).toLowerCase() === "true";
+}
+
+function scopeOf(request: KvRequest): PromptScope {
+  const tags = Object.entries(request.kvTransferParams ?? {})
+    .filter(([name]) => name.startsWith(TAG_PREFIX))
+    .map(([name, value]) => [name.slice(TAG_PREFIX.length), String(value)]);
+  return { salt: request.cacheSalt, tags: Object.fromEntries(tags) };
+}

@@ -1,0 +1,57 @@
+import type { CacheEngine } from "../cache/index.ts";
+import type { CacheConfig } from "../config/index.ts";
+import { type KvRole, createConnector } from "../connector/index.ts";
+import { type Engine, type LlamaEngineOptions, loadLlamaEngine } from "../engine/index.ts";
+import { type ResolveModelOptions, resolveModel } from "../models/index.ts";
+
+export interface OpenModelOptions
+  extends
+    Omit<LlamaEngineOptions, "modelPath" | "modelName" | "weightsFingerprint" | "connect">,
+    Pick<ResolveModelOptions, "downloadDir" | "onProgress"> {
+  /** As users name it: a path, or synth:25m. */
+  readonly model: string;
+  /** Undefined: no cache. */
+  readonly cache?:
+    | { readonly config: CacheConfig; readonly role?: KvRole | undefined }
+    | undefined;
+}
+
+export interface OpenedModel {
+  /** Closes the cache with it. */
+  readonly engine: Engine;
+  /** Undefined where there is none, or where this model cannot be cached. */
+  readonly cache: CacheEngine | undefined;
+}
+
+/**
+ * From a model's name to an engine with its cache: the one place where the two are wired.
+ *
+ * @throws UsageError for a name or settings that cannot be; Error when the model cannot be loaded
+ */
+export async function openModel(options: OpenModelOptions): Promise<OpenedModel> {
+  const { model, cache: settings, logger, clock } = options;
+  const { path, fingerprint } = await resolveModel(model, options);
+  let cache: CacheEngine | undefined;
+  const engine = await loadLlamaEngine({
+    ...options,
+    modelPath: path,
+    modelName: model,
+    weightsFingerprint: fingerprint,
+    connect:
+      settings &&
+      (async (layout, estimatePrefillMs) => {
+        const { config, role } = settings;
+        const connected = await createConnector({
+          config,
+          role,
+          layout,
+          estimatePrefillMs,
+          logger,
+          clock,
+        });
+        cache = connected.cache;
+        return connected.connector;
+      }),
+  });
+  return { engine, cache };
+}

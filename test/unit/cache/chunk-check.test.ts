@@ -1,0 +1,52 @@
+import { expect, test } from "vitest";
+import { type ExpectedChunk, findDamage, tokenLabel } from "../../../src/cache/chunk-check.ts";
+import type { ChunkKey } from "../../../src/core/index.ts";
+import { chunkHeaderBytes, sealChunk } from "../../../src/tiers/index.ts";
+
+const key = "ab".repeat(16) as ChunkKey;
+const tokens = Int32Array.from({ length: 20 }, (_, index) => index * 3 - 10);
+const expected: ExpectedChunk = {
+  kind: "tokens",
+  span: { key, parent: undefined, start: 8, end: 16 },
+  fingerprint: "0f".repeat(16),
+  tokens,
+};
+
+function makeChunk(changes: object = {}): Uint8Array {
+  const label = tokenLabel(tokens.subarray(8, 16));
+  const chunk = new Uint8Array(chunkHeaderBytes(label.byteLength) + 100).fill(7);
+  const { span, fingerprint, kind } = expected;
+  sealChunk(chunk, { ...span, kind, fingerprint, label, ...changes });
+  return chunk;
+}
+
+test("findDamage() finds nothing wrong with what was asked for", () => {
+  expect(findDamage(makeChunk(), expected)).toBeUndefined();
+});
+
+test.each([
+  ["header", { kind: "state" }],
+  ["fingerprint", { fingerprint: "f0".repeat(16) }],
+  ["key", { key: "cd".repeat(16) }],
+  ["positions", { start: 0 }],
+  ["positions", { end: 17 }],
+  ["tokens", { label: tokenLabel(tokens.subarray(7, 15)) }],
+  ["tokens", { label: tokenLabel(tokens.subarray(8, 15)) }],
+])("findDamage() calls it a wrong %s when the chunk says %j", (reason, changes) => {
+  expect(findDamage(makeChunk(changes), expected)).toBe(reason);
+});
+
+test("findDamage() sees a payload that has changed, and bytes that are no chunk", () => {
+  const chunk = makeChunk();
+  chunk[chunk.length - 1]! ^= 1;
+  expect(findDamage(chunk, expected)).toBe("payload");
+  expect(findDamage(chunk.subarray(0, 4096), expected)).toBe("payload");
+  expect(findDamage(new Uint8Array(5000), expected)).toBe("header");
+  expect(findDamage(new Uint8Array(), expected)).toBe("header");
+});
+
+test("tokenLabel() writes token ids as little-endian int32, from any view", () => {
+  expect(Buffer.from(tokenLabel(Int32Array.of(9, 1, -2).subarray(1))).toString("hex")).toBe(
+    "01000000feffffff",
+  );
+});

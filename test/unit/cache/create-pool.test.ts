@@ -1,0 +1,25 @@
+import { expect, test } from "vitest";
+import { createPool } from "../../../src/cache/create-pool.ts";
+import { UsageError } from "../../../src/core/index.ts";
+import { LogLines } from "./cache-fixtures.ts";
+
+test("createPool() uses the whole slabs that fit", () => {
+  using pool = createPool(3 * 8192 + 5000, 8192, new LogLines());
+  expect(pool).toMatchObject({ numSlabs: 3, slabBytes: 8192 });
+  using buffer = pool.tryAllocate(8192);
+  buffer!.bytes.fill(1);
+});
+
+test("createPool() falls back to ordinary memory with a warning", async () => {
+  const log = new LogLines();
+  // More than any machine can map.
+  using pool = createPool(2 ** 52, 2 ** 48, log);
+  expect(pool.memory.address).toBeUndefined();
+  expect(log.lines[0]).toMatch(/^Cannot map .*: keeping chunks in ordinary memory/);
+  await expect.poll(() => log.lines.length).toBe(2);
+  expect(log.lines[1]).toMatch(/may be swapped out/);
+});
+
+test("createPool() refuses a size below one slab", () => {
+  expect(() => createPool(8191, 8192, new LogLines())).toThrow(UsageError);
+});

@@ -1,0 +1,109 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { expect, test } from "vitest";
+import type { LoadedChunk } from "../../../src/cache/index.ts";
+import { RestoreQueue } from "../../../src/cache/restore-queue.ts";
+import { MiB } from "../../../src/core/index.ts";
+import { HeapMemory, MemoryPool } from "../../../src/memory/index.ts";
+
+function makeChunks(num: number, payloadBytes = 100): { pool: MemoryPool; chunks: LoadedChunk[] } {
+  const pool = new MemoryPool(new HeapMemory(num * 4096), 4096);
+  const chunks = Array.from({ length: num }, (_, index): LoadedChunk => {
+    const buffer = pool.tryAllocate(100)!;
+    const range = { start: index * 10, end: index * 10 + 10 };
+    return { kind: "tokens", ...range, buffer, payloadOffset: 0, payloadBytes };
+  });
+  return { pool, chunks };
+}
+
+/** An engine that takes a turn for each call, or waits for the gate. */
+function makeEngine(limit = Infinity, gate: Promise<void> = Promise.resolve()) {
+  const batches: number[] = [];
+  const stats = { inFlight: 0, peak: 0 };
+  const consume = async (chunks: readonly LoadedChunk[]): Promise<number> => {
+    batches.push(chunks.length);
+    stats.peak = Math.max(stats.peak, ++stats.inFlight);
+    await gate;
+    await nextTurn();
+    stats.inFlight--;
+    const num = Math.min(chunks.length, limit);
+    limit -= num;
+    return num;
+  };
+  return { batches, stats, consume };
+}
+
+test("an idle engine gets the first chunk at once and the rest in batches", async () => {
+  const { pool, chunks } = makeChunks(11);
+  const { batches, stats, consume } = makeEngine();
+  const queue = new RestoreQueue(consume);
+  for (const chunk of chunks) expect(await queue.push(chunk)).toBe(true);
+  await queue.finish();
+  expect(batches[0]).toBe(1);
+  expect(Math.max(...batches)).toBe(4);
+  expect(batches.reduce((sum, num) => sum + num)).toBe(11);
+  expect(stats.peak).toBe(2);
+  expect(queue).toMatchObject({ end: 110, numOffered: 11, numBytes: 1100 });
+  pool.assertAllFree();
+});
+
+test("an engine that is slower than its source never has more than two batches", async () => {
+  const { pool, chunks } = makeChunks(30);
+  let open!: () => void;
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const { batches, consume } = makeEngine(Infinity, gate);
+  const queue = new RestoreQueue(consume);
+  let numPushed = 0;
+  const pushing = (async () => {
+    for (const chunk of chunks) {
+      await queue.push(chunk);
+      numPushed++;
+    }
+  })();
+  await nextTurn();
+  expect(batches).toEqual([1, 4]);
+  expect(numPushed).toBeLessThanOrEqual(9);
+  open();
+  await pushing;
+  await queue.finish();
+  expect(queue.end).toBe(300);
+  pool.assertAllFree();
+});
+
+test("large chunks go one by one", async () => {
+  const { pool, chunks } = makeChunks(4, 8 * MiB);
+  const { batches, consume } = makeEngine();
+  const queue = new RestoreQueue(consume);
+  for (const chunk of chunks) await queue.push(chunk);
+  await queue.finish();
+  expect(batches).toEqual([1, 1, 1, 1]);
+  pool.assertAllFree();
+});
+
+test("behind a batch that stopped short nothing counts, and no more is taken", async () => {
+  const { pool, chunks } = makeChunks(20);
+  const { batches, consume } = makeEngine(3);
+  const queue = new RestoreQueue(async (batch) => {
+    const isLater = batches.length >= 2;
+    const num = await consume(batch);
+    // A later call may succeed on its own: it is behind a gap all the same.
+    return isLater ? batch.length : num;
+  });
+  let numPushed = 0;
+  while (await queue.push(chunks[numPushed]!)) numPushed++;
+  for (const chunk of chunks.slice(numPushed + 1)) chunk.buffer[Symbol.dispose]();
+  await queue.finish();
+  expect(queue.end).toBe(30);
+  expect(numPushed).toBeLessThan(19);
+  pool.assertAllFree();
+});
+
+test("finish() rethrows what the engine threw, after everything is given back", async () => {
+  const { pool, chunks } = makeChunks(6);
+  const queue = new RestoreQueue(() => Promise.reject(new Error("gone")));
+  for (const chunk of chunks) await queue.push(chunk);
+  await expect(queue.finish()).rejects.toThrow("gone");
+  expect(queue.end).toBeUndefined();
+  pool.assertAllFree();
+});
