@@ -119,7 +119,7 @@ export class CacheEngine implements AsyncDisposable {
       const span = match.spans[index]!;
       const { start, end } = span;
       const kind = "tokens";
-      const damage = findDamage(buffer.bytes, { kind, span, fingerprint, tokens: match.tokens });
+      const damage = findDamage(buffer, { kind, span, fingerprint, tokens: match.tokens });
       if (damage !== undefined) {
         buffer[Symbol.dispose]();
         const tier = match.lease.tierAt(index);

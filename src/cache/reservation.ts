@@ -97,6 +97,7 @@ export class Reservation implements Disposable {
     const label = tokenLabel(this.tokens.subarray(start, end));
     const fingerprint = this.#fingerprint;
     sealChunk(buffer.bytes, { kind, key, parent, fingerprint, start, end, label });
+    buffer.markChecked();
     return { key, parent, buffer };
   }
 }

@@ -159,7 +159,8 @@ export class LlmEngine implements Engine {
   /** @returns the end of the prefix that is in the engine now */
   async #load(sequence: Sequence, kv: SlotKv, signal: AbortSignal): Promise<number> {
     using match = await this.#connector.lookup(sequence);
-    return match.numTokens === 0 ? 0 : this.#connector.load(match, 0, kv, signal);
+    // The match must be held until the load is over: without await it would be released at once.
+    return match.numTokens === 0 ? 0 : await this.#connector.load(match, 0, kv, signal);
   }
 
   async #addSampler(sequence: Sequence): Promise<void> {

@@ -13,7 +13,7 @@ export class KvBuffer implements Disposable {
     this.#shared =
       "numHandles" in source
         ? source
-        : { allocation: source, numHandles: 0, byteLength: byteLength! };
+        : { allocation: source, numHandles: 0, byteLength: byteLength!, isChecked: false };
     this.#shared.numHandles++;
   }
 
@@ -41,6 +41,15 @@ export class KvBuffer implements Disposable {
   }
   get numHandles(): number {
     return this.#shared.numHandles;
+  }
+
+  /** Whether somebody in this process has made these bytes or has checked them since they came in. */
+  get isChecked(): boolean {
+    return this.#shared.isChecked;
+  }
+  markChecked(): void {
+    this.#assertAlive();
+    this.#shared.isChecked = true;
   }
 
   /** For the one writer, before the buffer is shared. */
@@ -75,4 +84,5 @@ interface Shared {
   readonly allocation: Allocation;
   byteLength: number;
   numHandles: number;
+  isChecked: boolean;
 }

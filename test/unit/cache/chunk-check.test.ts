@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { type ExpectedChunk, findDamage, tokenLabel } from "../../../src/cache/chunk-check.ts";
 import type { ChunkKey } from "../../../src/core/index.ts";
+import { HeapMemory, type KvBuffer, MemoryPool } from "../../../src/memory/index.ts";
 import { chunkHeaderBytes, sealChunk } from "../../../src/tiers/index.ts";
 
 const key = "ab".repeat(16) as ChunkKey;
@@ -12,12 +13,20 @@ const expected: ExpectedChunk = {
   tokens,
 };
 
-function makeChunk(changes: object = {}): Uint8Array {
+const pool = new MemoryPool(new HeapMemory(64 * 8192), 8192);
+
+function bufferOf(bytes: Uint8Array): KvBuffer {
+  const buffer = pool.tryAllocate(bytes.byteLength)!;
+  buffer.bytes.set(bytes);
+  return buffer;
+}
+
+function makeChunk(changes: object = {}): KvBuffer {
   const label = tokenLabel(tokens.subarray(8, 16));
   const chunk = new Uint8Array(chunkHeaderBytes(label.byteLength) + 100).fill(7);
   const { span, fingerprint, kind } = expected;
   sealChunk(chunk, { ...span, kind, fingerprint, label, ...changes });
-  return chunk;
+  return bufferOf(chunk);
 }
 
 test("findDamage() finds nothing wrong with what was asked for", () => {
@@ -38,11 +47,19 @@ test.each([
 
 test("findDamage() sees a payload that has changed, and bytes that are no chunk", () => {
   const chunk = makeChunk();
-  chunk[chunk.length - 1]! ^= 1;
+  const headerOnly = bufferOf(chunk.bytes.subarray(0, 4096));
+  chunk.bytes[chunk.byteLength - 1]! ^= 1;
   expect(findDamage(chunk, expected)).toBe("payload");
-  expect(findDamage(chunk.subarray(0, 4096), expected)).toBe("payload");
-  expect(findDamage(new Uint8Array(5000), expected)).toBe("header");
-  expect(findDamage(new Uint8Array(), expected)).toBe("header");
+  expect(findDamage(headerOnly, expected)).toBe("payload");
+  expect(findDamage(bufferOf(new Uint8Array(5000)), expected)).toBe("header");
+  expect(findDamage(bufferOf(new Uint8Array()), expected)).toBe("header");
+});
+
+test("findDamage() computes the checksum once for bytes that stay in memory", () => {
+  const chunk = makeChunk();
+  expect(chunk.isChecked).toBe(false);
+  expect(findDamage(chunk, expected)).toBeUndefined();
+  expect(chunk.isChecked).toBe(true);
 });
 
 test("tokenLabel() writes token ids as little-endian int32, from any view", () => {

@@ -112,10 +112,13 @@ class FakeConnector implements KvConnector {
 
   async load(match: KvMatch, from: number, engine: EngineKv, signal: AbortSignal): Promise<number> {
     const { tokens } = match as unknown as { tokens: Int32Array };
+    const numHeld = this.numHeld;
     for (let start = from; start < tokens.length && start < this.loadLimit; start += 16) {
       if (signal.aborted) return start;
       const address = this.#address.get(keyOf(tokens, start + 16))!;
       await engine.restore([{ kind: "tokens", start, end: start + 16, address, byteLength: 16 }]);
+      await new Promise(setImmediate);
+      if (this.numHeld < numHeld) throw new Error("the match was released while it was loading");
     }
     return Math.min(tokens.length, this.loadLimit);
   }
