@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { EngineKvPart } from "../../connector/connector.ts";
+import { UsageError } from "../../core/index.ts";
 import type { ModelRunner, StepItem, StepResult } from "../model-runner.ts";
 import type { SamplingParams } from "../sampling-params.ts";
 import type {
@@ -27,11 +28,15 @@ export class LlamaRunner implements ModelRunner {
   /** Why the thread is gone, once it is. */
   #failure: Error | undefined;
 
-  /** @throws Error when the model cannot be loaded */
+  /** @throws Error when the model cannot be loaded, UsageError when it cannot be as asked */
   static async start(options: RunnerOptions): Promise<LlamaRunner> {
     const worker = new Worker(workerUrl, { workerData: options });
-    const [ready] = (await once(worker, "message")) as [RunnerReady];
-    return new LlamaRunner(worker, ready);
+    try {
+      const [ready] = (await once(worker, "message")) as [RunnerReady];
+      return new LlamaRunner(worker, ready);
+    } catch (error) {
+      throw withClass(error);
+    }
   }
 
   private constructor(worker: Worker, ready: RunnerReady) {
@@ -100,6 +105,13 @@ export class LlamaRunner implements ModelRunner {
     for (const pending of this.#pending.values()) pending.reject(this.#failure);
     this.#pending.clear();
   }
+}
+
+/** Errors lose their class on the way between threads. */
+function withClass(error: unknown): unknown {
+  const { code, param, message } = error as Partial<UsageError>;
+  if (code !== "usage" || message === undefined) return error;
+  return new UsageError(message, { cause: error, ...(param === undefined ? {} : { param }) });
 }
 
 interface Pending {

@@ -1,0 +1,111 @@
+import { Command } from "commander";
+import { formatBytes, systemClock } from "../core/index.ts";
+import type { GgufInfo } from "../models/index.ts";
+import { wholeNumber } from "./flags.ts";
+import { ProgressLine } from "./progress.ts";
+
+const MAX_SEED = 0xffff_ffff;
+
+const SYNTH_HELP = `
+The weights are random, but always the same for the same arguments. Such a model answers nonsense: it is
+for trying, testing and timing. Wherever a model is named, synth:25m makes one on the spot.
+
+Examples:
+  warmkv model synth --params 25m --out synth.gguf
+  warmkv model synth --params 0.5b --out synth.gguf --seed 7`;
+
+const INFO_HELP = `
+Examples:
+  warmkv model info model.gguf
+  warmkv model info model.gguf --json`;
+
+/** `warmkv model ...` */
+export function modelCommand(): Command {
+  return new Command("model")
+    .description("make and inspect model files")
+    .addCommand(synthCommand())
+    .addCommand(infoCommand());
+}
+
+function synthCommand(): Command {
+  return new Command("synth")
+    .description("write a model of random weights")
+    .requiredOption("--params <count>", "about so many parameters, from 1m to 1b")
+    .requiredOption("--out <file>", "where to write it")
+    .option("--seed <n>", "another seed, another model", wholeNumber("--seed", 0, MAX_SEED), 0)
+    .option("--json", "print what was written as JSON")
+    .addHelpText("after", SYNTH_HELP)
+    .action(synthesize);
+}
+
+function infoCommand(): Command {
+  return new Command("info")
+    .description("show what a GGUF file says of itself")
+    .argument("<file>")
+    .option("--json", "print it as JSON")
+    .addHelpText("after", INFO_HELP)
+    .action(showInfo);
+}
+
+async function synthesize(flags: SynthFlags): Promise<void> {
+  const { parseParamCount, readGgufInfo, synthesizeModel } = await import("../models/index.ts");
+  const numParams = parseParamCount(flags.params);
+  const interruption = new AbortController();
+  const interrupt = (): void => interruption.abort(new Error("Interrupted"));
+  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+  using progress = new ProgressLine(`Writing ${flags.out}:`, process.stderr, systemClock);
+  try {
+    await synthesizeModel({
+      numParams,
+      path: flags.out,
+      seed: flags.seed,
+      signal: interruption.signal,
+      onProgress: ({ writtenBytes, totalBytes }) => progress.update(writtenBytes, totalBytes),
+    });
+  } finally {
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+  }
+  printInfo(flags.out, await readGgufInfo(flags.out), flags.json);
+}
+
+async function showInfo(file: string, flags: { readonly json?: true }): Promise<void> {
+  const { readGgufInfo } = await import("../models/index.ts");
+  printInfo(file, await readGgufInfo(file), flags.json);
+}
+
+interface SynthFlags {
+  readonly params: string;
+  readonly out: string;
+  readonly seed: number;
+  readonly json?: true;
+}
+
+function printInfo(path: string, info: GgufInfo, asJson: true | undefined): void {
+  if (asJson) {
+    console.log(JSON.stringify({ path, ...info }, null, 2));
+    return;
+  }
+  const { kvBytesPerToken, numFiles } = info;
+  const rows: [label: string, value: string | number | undefined][] = [
+    ["file", numFiles === 1 ? path : `${path} (${numFiles} files)`],
+    ["size", formatBytes(info.fileBytes)],
+    ["name", info.name],
+    ["architecture", info.architecture],
+    ["parameters", formatCount(info.numParameters)],
+    ["weights", info.fileType],
+    ["layers", info.numLayers],
+    ["embedding length", info.embeddingLength],
+    ["heads", info.numHeads],
+    ["KV heads", info.numKvHeads],
+    ["context length", info.contextLength],
+    ["KV per token", kvBytesPerToken === undefined ? undefined : formatBytes(kvBytesPerToken)],
+    ["tokenizer", info.tokenizerModel],
+    ["vocabulary", info.vocabularySize],
+    ["chat template", info.hasChatTemplate ? "yes" : "no"],
+  ];
+  for (const [label, value] of rows) console.log(`${label.padEnd(18)}${value ?? "not stated"}`);
+}
+
+function formatCount(count: number): string {
+  return count.toLocaleString("en-US");
+}

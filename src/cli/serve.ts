@@ -1,0 +1,116 @@
+import { Command, Option } from "commander";
+import type { LogFormat, LogLevel } from "../observability/index.ts";
+import { wholeNumber } from "./flags.ts";
+
+/** The flags of `warmkv serve`, read and checked one by one. */
+export interface ServeFlags {
+  readonly host: string;
+  readonly port: number;
+  readonly servedModelName?: readonly string[];
+  readonly apiKey?: readonly string[];
+  readonly chatTemplate?: string;
+  readonly maxModelLen?: number;
+  readonly maxNumSeqs?: number;
+  readonly maxNumBatchedTokens?: number;
+  readonly ctxSize?: number;
+  readonly kvTransferConfig?: string;
+  readonly kvCacheDtype: string;
+  readonly gpuLayers?: number;
+  readonly threads?: number;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  readonly shutdownTimeout: number;
+}
+
+const MAX_TOKENS = 2 ** 31 - 1;
+
+const HELP = `
+<model> is a path to a .gguf file, or synth:25m for a model of random weights with about that many
+parameters.
+
+The cache is on with --kv-transfer-config and the connector LMCacheConnectorV1, or when an LMCACHE_*
+environment variable is set; otherwise it is off. Its settings are LMCache's: LMCACHE_CONFIG_FILE names
+a YAML file, and variables such as LMCACHE_CHUNK_SIZE, LMCACHE_LOCAL_CPU and
+LMCACHE_MAX_LOCAL_CPU_SIZE win over it.
+
+Examples:
+  warmkv serve synth:25m
+  warmkv serve model.gguf --max-model-len 16384 --served-model-name my-model
+  warmkv serve model.gguf --kv-transfer-config '{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}'
+  LMCACHE_CHUNK_SIZE=256 LMCACHE_LOCAL_CPU=True LMCACHE_MAX_LOCAL_CPU_SIZE=5.0 warmkv serve model.gguf
+  VLLM_API_KEY=secret warmkv serve model.gguf --host 0.0.0.0 --log-format json`;
+
+/** `warmkv serve <model>` */
+export function serveCommand(): Command {
+  return new Command("serve")
+    .argument("<model>", "what to serve")
+    .option("--host <host>", "address to listen on", "127.0.0.1")
+    .option("--port <port>", "port; 0 takes a free one", wholeNumber("--port", 0, 65_535), 8000)
+    .option(
+      "--served-model-name <names...>",
+      "names that clients may ask for; answers carry the first (default: the model as given)",
+    )
+    .addOption(
+      new Option(
+        "--api-key <keys...>",
+        "ask clients for one of these keys as Authorization: Bearer",
+      ).env("VLLM_API_KEY"),
+    )
+    .option(
+      "--chat-template <template>",
+      "a Jinja template in place of the model's own: a file, or the text",
+    )
+    .option(
+      "--max-model-len <tokens>",
+      "longest prompt plus answer (default: what the model was trained for, at most 32768)",
+      wholeNumber("--max-model-len", 1, MAX_TOKENS),
+    )
+    .option(
+      "--max-num-seqs <n>",
+      "most requests that are computed at the same time",
+      wholeNumber("--max-num-seqs", 1, 256),
+    )
+    .option(
+      "--max-num-batched-tokens <tokens>",
+      "most tokens of one step, shared by answers that go on and prompts that come in",
+      wholeNumber("--max-num-batched-tokens", 1, MAX_TOKENS),
+    )
+    .option(
+      "--ctx-size <tokens>",
+      "KV cells of all requests together (default: by --max-num-seqs and the machine's memory)",
+      wholeNumber("--ctx-size", 1, MAX_TOKENS),
+    )
+    .option("--kv-transfer-config <json>", "switches the cache on; see below")
+    .option("--kv-cache-dtype <type>", "element type of the KV: auto, f16, q8_0, ...", "auto")
+    .option(
+      "--gpu-layers <n>",
+      "layers to compute on a GPU (default: all, where there is one)",
+      wholeNumber("--gpu-layers", 0, 10_000),
+    )
+    .option(
+      "--threads <n>",
+      "threads that compute (default: the cores less one)",
+      wholeNumber("--threads", 1, 1024),
+    )
+    .addOption(
+      new Option("--log-level <level>", "least that is logged")
+        .choices(["debug", "info", "warn", "error"])
+        .default("info"),
+    )
+    .addOption(
+      new Option("--log-format <format>", "LMCache's lines, or one JSON object a line")
+        .choices(["text", "json"])
+        .default("text"),
+    )
+    .option(
+      "--shutdown-timeout <seconds>",
+      "how long SIGTERM and Ctrl-C let answers go on; a second one ends at once",
+      wholeNumber("--shutdown-timeout", 0, 86_400),
+      30,
+    )
+    .addHelpText("after", HELP)
+    .action(async (model: string, flags: ServeFlags) => {
+      const { runService } = await import("./service.ts");
+      await runService(model, flags);
+    });
+}

@@ -1,0 +1,118 @@
+import type { CacheEngine } from "../cache/index.ts";
+import { describeConfig, loadCacheConfig } from "../config/index.ts";
+import type { CacheConfig } from "../config/index.ts";
+import type { KvRole } from "../connector/index.ts";
+import { UsageError, systemClock } from "../core/index.ts";
+import type { Logger } from "../core/index.ts";
+import { ChatTemplate } from "../engine/index.ts";
+import { openModel } from "../llm/index.ts";
+import { Metrics, createLogger } from "../observability/index.ts";
+import type { TierLevels } from "../observability/index.ts";
+import { checkAddress, createApp, serve } from "../server/index.ts";
+import { readChatTemplate } from "./chat-template-flag.ts";
+import { parseKvTransferConfig } from "./kv-transfer-config.ts";
+import { ProgressLine } from "./progress.ts";
+import type { ServeFlags } from "./serve.ts";
+import { firstSignal } from "./shutdown.ts";
+import { readVersion } from "./version.ts";
+
+/**
+ * Serves until a signal ends it.
+ *
+ * @throws UsageError for settings that cannot be, before anything large is loaded where that is possible
+ */
+export async function runService(model: string, flags: ServeFlags): Promise<void> {
+  const logger = createLogger({ level: flags.logLevel, format: flags.logFormat });
+  const apiKeys = checkApiKeys(flags.apiKey ?? []);
+  const templateText = flags.chatTemplate && readChatTemplate(flags.chatTemplate);
+  const cacheSettings = readCacheSettings(flags.kvTransferConfig, logger);
+
+  const address = { host: flags.host, port: flags.port };
+  await checkAddress(address);
+  const opened = await open(model, flags, templateText, cacheSettings, logger);
+  await using engine = opened.engine;
+  const { chatTemplate } = engine.model;
+  const [servedName = model, ...otherNames] = flags.servedModelName ?? [];
+  using metrics = new Metrics({
+    modelName: servedName,
+    engineStats: () => engine.stats(),
+    tierLevels: () => tierLevels(opened.cache),
+  });
+  const app = createApp({
+    engine,
+    servedModelNames: [servedName, ...otherNames],
+    version: readVersion(),
+    chatTemplate:
+      chatTemplate === undefined ? undefined : new ChatTemplate(chatTemplate, engine.model),
+    apiKeys,
+    metrics,
+    logger,
+  });
+  const server = await serve(app, address);
+  logger.info(`Listening on ${server.url}`);
+
+  const signal = await firstSignal(process, () => process.exit(0));
+  logger.info(`Received ${signal}: answers under way have ${flags.shutdownTimeout} s to end`);
+  await server.close(flags.shutdownTimeout * 1000);
+}
+
+async function open(
+  model: string,
+  flags: ServeFlags,
+  chatTemplate: string | undefined,
+  cache: CacheSettings | undefined,
+  logger: Logger,
+): ReturnType<typeof openModel> {
+  using progress = new ProgressLine(`Making ${model}:`, process.stderr, systemClock);
+  return openModel({
+    model,
+    maxModelLen: flags.maxModelLen,
+    numCells: flags.ctxSize,
+    maxNumSeqs: flags.maxNumSeqs,
+    maxNumBatchedTokens: flags.maxNumBatchedTokens,
+    numThreads: flags.threads,
+    numGpuLayers: flags.gpuLayers,
+    kvCacheDtype: flags.kvCacheDtype === "auto" ? undefined : flags.kvCacheDtype,
+    chatTemplate,
+    cache,
+    onProgress: ({ writtenBytes, totalBytes }) => progress.update(writtenBytes, totalBytes),
+    logger,
+  });
+}
+
+interface CacheSettings {
+  readonly config: CacheConfig;
+  readonly role: KvRole;
+}
+
+/** Undefined: nobody asked for a cache. */
+function readCacheSettings(
+  kvTransferConfig: string | undefined,
+  logger: Logger,
+): CacheSettings | undefined {
+  const transfer =
+    kvTransferConfig === undefined ? undefined : parseKvTransferConfig(kvTransferConfig);
+  const isAskedFor =
+    transfer?.isCacheOn ?? Object.keys(process.env).some((name) => name.startsWith("LMCACHE_"));
+  if (!isAskedFor) return undefined;
+  const { config, warnings } = loadCacheConfig({
+    env: process.env,
+    cwd: process.cwd(),
+    connectorExtraConfig: transfer?.extraConfig,
+  });
+  for (const warning of warnings) logger.warn(warning);
+  logger.debug(describeConfig(config));
+  return { config, role: transfer?.role ?? "kv_both" };
+}
+
+/** An empty key would let everybody in who sends none. */
+function checkApiKeys(keys: readonly string[]): readonly string[] {
+  if (!keys.includes("")) return keys;
+  throw new UsageError("Cannot use an empty --api-key (or VLLM_API_KEY): wanted a secret", {
+    param: "--api-key",
+  });
+}
+
+function tierLevels(cache: CacheEngine | undefined): TierLevels[] {
+  return Object.entries(cache?.stats().tiers ?? {}).map(([name, stats]) => ({ name, ...stats }));
+}

@@ -1,0 +1,100 @@
+import type { Registry } from "prom-client";
+import { subscribe } from "../core/index.ts";
+import type { EngineStats } from "../engine/index.ts";
+import {
+  requestLatencyBuckets,
+  stepTokenBuckets,
+  timePerTokenBuckets,
+  timeToFirstTokenBuckets,
+  tokenCountBuckets,
+} from "./buckets.ts";
+import { MetricFactory } from "./metric-factory.ts";
+
+/** vLLM's metrics. @returns functions that end the subscriptions */
+export function registerEngineMetrics(
+  registry: Registry,
+  engineStats: () => EngineStats,
+): (() => void)[] {
+  const metrics = new MetricFactory(registry, "vllm:");
+  metrics.level("num_requests_running", "Requests being computed", () => engineStats().numRunning);
+  metrics.level("num_requests_waiting", "Requests in the queue", () => engineStats().numWaiting);
+  const cellUsage = (): number => engineStats().numUsedCells / Math.max(1, engineStats().numCells);
+  metrics.level("kv_cache_usage_perc", "Share of the engine's KV cells in use, 0 to 1", cellUsage);
+  metrics.level("gpu_cache_usage_perc", "The older name of kv_cache_usage_perc", cellUsage);
+
+  const promptTokens = metrics.counter("prompt_tokens_total", "Prompt tokens");
+  const generationTokens = metrics.counter("generation_tokens_total", "Generated tokens");
+  const queries = metrics.counter("prefix_cache_queries_total", "Prompt tokens looked up");
+  const hits = metrics.counter("prefix_cache_hits_total", "Prompt tokens reused, not computed");
+  const storeQueries = metrics.counter(
+    "external_prefix_cache_queries_total",
+    "Prompt tokens looked up outside the engine's memory",
+  );
+  const storeHits = metrics.counter(
+    "external_prefix_cache_hits_total",
+    "Prompt tokens loaded from outside the engine's memory",
+  );
+  const preemptions = metrics.counter("num_preemptions_total", "Requests put back into the queue");
+  const requests = metrics.counter("request_success_total", "Requests by how they ended", [
+    "finished_reason",
+  ]);
+
+  const timeToFirstToken = metrics.histogram(
+    "time_to_first_token_seconds",
+    "Time to the first token",
+    timeToFirstTokenBuckets,
+  );
+  const timePerToken = metrics.histogram(
+    "request_time_per_output_token_seconds",
+    "Mean time between two tokens of a request",
+    timePerTokenBuckets,
+  );
+  const latency = metrics.histogram(
+    "e2e_request_latency_seconds",
+    "Time to the last token",
+    requestLatencyBuckets,
+  );
+  const queueTime = metrics.histogram(
+    "request_queue_time_seconds",
+    "Time in the queue",
+    requestLatencyBuckets,
+  );
+  const promptLength = metrics.histogram(
+    "request_prompt_tokens",
+    "Prompt tokens of a request",
+    tokenCountBuckets,
+  );
+  const answerLength = metrics.histogram(
+    "request_generation_tokens",
+    "Generated tokens of a request",
+    tokenCountBuckets,
+  );
+  const stepTokens = metrics.histogram(
+    "iteration_tokens_total",
+    "Tokens of one engine step",
+    stepTokenBuckets,
+  );
+
+  return [
+    subscribe("warmkv:request:finished", (event) => {
+      const { numGeneratedTokens, timeToFirstTokenMs, endToEndMs } = event;
+      requests.inc({ finished_reason: event.finishReason });
+      promptTokens.inc(event.numPromptTokens);
+      generationTokens.inc(numGeneratedTokens);
+      queries.inc(event.numPromptTokens);
+      hits.inc(event.numCachedTokens);
+      latency.observe(endToEndMs / 1000);
+      queueTime.observe(event.queueMs / 1000);
+      promptLength.observe(event.numPromptTokens);
+      answerLength.observe(numGeneratedTokens);
+      if (timeToFirstTokenMs === undefined) return;
+      timeToFirstToken.observe(timeToFirstTokenMs / 1000);
+      if (numGeneratedTokens < 2) return;
+      timePerToken.observe((endToEndMs - timeToFirstTokenMs) / 1000 / (numGeneratedTokens - 1));
+    }),
+    subscribe("warmkv:engine:step", (event) => stepTokens.observe(event.numTokens)),
+    subscribe("warmkv:engine:preempted", () => preemptions.inc()),
+    subscribe("warmkv:cache:lookup", (event) => storeQueries.inc(event.numTokens)),
+    subscribe("warmkv:cache:retrieve", (event) => storeHits.inc(event.numTokens)),
+  ];
+}

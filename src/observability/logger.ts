@@ -1,0 +1,88 @@
+import { pino } from "pino";
+import { systemClock } from "../core/index.ts";
+import type { Clock, Logger } from "../core/index.ts";
+
+const LEVELS = ["debug", "info", "warn", "error"] as const;
+export type LogLevel = (typeof LEVELS)[number];
+
+export type LogFormat = "text" | "json";
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  /** text: LMCache's lines. json: one object a line, for machines. */
+  readonly format: LogFormat;
+  /** Takes whole lines. Default: standard output. */
+  readonly destination?: LogDestination | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+interface LogDestination {
+  write(line: string): void;
+}
+
+/**
+ * Lines leave the process before the call returns: nothing said before a crash is lost, and a reader
+ * that is slow slows us down instead of filling our memory.
+ */
+export function createLogger(options: LoggerOptions): Logger {
+  const destination = options.destination ?? pino.destination({ dest: 1, sync: true });
+  const clock = options.clock ?? systemClock;
+  if (options.format === "text") return new TextLogger(options.level, destination, clock);
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      messageKey: "message",
+      timestamp: () => `,"time":"${new Date(clock.wallMs()).toISOString()}"`,
+      formatters: { level: (level) => ({ level }) },
+    },
+    destination,
+  );
+}
+
+/** Python's names, as LMCache prints them. */
+const LEVEL_NAMES: Record<LogLevel, string> = {
+  debug: "DEBUG",
+  info: "INFO",
+  warn: "WARNING",
+  error: "ERROR",
+};
+
+/** `[2026-11-21 18:00:00,123] LMCache INFO: message`, in local time. */
+class TextLogger implements Logger {
+  readonly #minLevel: number;
+  readonly #destination: LogDestination;
+  readonly #clock: Clock;
+
+  constructor(level: LogLevel, destination: LogDestination, clock: Clock) {
+    this.#minLevel = LEVELS.indexOf(level);
+    this.#destination = destination;
+    this.#clock = clock;
+  }
+
+  debug(message: string): void {
+    this.#log("debug", message);
+  }
+  info(message: string): void {
+    this.#log("info", message);
+  }
+  warn(message: string): void {
+    this.#log("warn", message);
+  }
+  error(message: string): void {
+    this.#log("error", message);
+  }
+
+  #log(level: LogLevel, message: string): void {
+    if (LEVELS.indexOf(level) < this.#minLevel) return;
+    const time = formatTime(new Date(this.#clock.wallMs()));
+    this.#destination.write(`[${time}] LMCache ${LEVEL_NAMES[level]}: ${message}\n`);
+  }
+}
+
+function formatTime(time: Date): string {
+  const pad = (value: number, width = 2): string => String(value).padStart(width, "0");
+  const date = `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())}`;
+  const clock = `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
+  return `${date} ${clock},${pad(time.getMilliseconds(), 3)}`;
+}

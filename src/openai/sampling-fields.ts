@@ -1,0 +1,183 @@
+import { z } from "zod";
+import { UsageError } from "../core/index.ts";
+import type { SamplingParams } from "../engine/index.ts";
+import { describe } from "./request-body.ts";
+
+const MAX_CHOICES = 8;
+export const MAX_LOGPROBS = 20;
+const MAX_STOP_STRINGS = 64;
+const MAX_STOP_LENGTH = 1024;
+const MAX_JSON_DEPTH = 16;
+
+/** What both endpoints take: OpenAI's fields, then vLLM's. Absent means the default. */
+export interface SamplingFields {
+  readonly model?: string | undefined;
+  /** Answers per prompt. */
+  readonly n?: number | undefined;
+  readonly stream?: boolean | undefined;
+  readonly stream_options?: StreamOptions | undefined;
+  readonly temperature?: number | undefined;
+  readonly top_p?: number | undefined;
+  readonly presence_penalty?: number | undefined;
+  readonly frequency_penalty?: number | undefined;
+  readonly logit_bias?: Readonly<Record<string, number>> | undefined;
+  readonly seed?: number | undefined;
+  readonly max_tokens?: number | undefined;
+  readonly stop?: string | readonly string[] | undefined;
+  readonly response_format?: { readonly type: "text" } | undefined;
+
+  readonly top_k?: number | undefined;
+  readonly min_p?: number | undefined;
+  readonly repetition_penalty?: number | undefined;
+  readonly min_tokens?: number | undefined;
+  readonly stop_token_ids?: readonly number[] | undefined;
+  readonly ignore_eos?: boolean | undefined;
+  readonly cache_salt?: string | undefined;
+  readonly kv_transfer_params?: JsonObject | undefined;
+  readonly priority?: number | undefined;
+  readonly request_id?: string | undefined;
+}
+
+export interface StreamOptions {
+  /** A last chunk with the usage. */
+  readonly include_usage?: boolean | null | undefined;
+  /** The usage so far in every chunk. */
+  readonly continuous_usage_stats?: boolean | null | undefined;
+  readonly include_obfuscation?: false | null | undefined;
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** One zod type for each field of an interface. */
+export type ShapeOf<Fields> = { readonly [Name in keyof Fields]-?: z.ZodType<Fields[Name]> };
+
+/** Free JSON that later code walks: an object, not nested deeper than a call stack can follow. */
+export const jsonObject: z.ZodType<JsonObject> = z
+  .record(z.string(), z.unknown())
+  .refine((value) => isShallow(value, MAX_JSON_DEPTH), `expected at most ${MAX_JSON_DEPTH} levels`);
+
+const stopString = z.string().min(1).max(MAX_STOP_LENGTH);
+const penalty = z.number().min(-2).max(2).optional();
+
+export const samplingShape: ShapeOf<SamplingFields> = {
+  model: z.string().optional(),
+  n: z.int().min(1).max(MAX_CHOICES).optional(),
+  stream: z.boolean().optional(),
+  stream_options: z
+    .strictObject({
+      include_usage: z.boolean().nullish(),
+      continuous_usage_stats: z.boolean().nullish(),
+      include_obfuscation: z.literal(false).nullish(),
+    })
+    .optional(),
+  temperature: z.number().min(0).optional(),
+  top_p: z.number().min(0).max(1).optional(),
+  presence_penalty: penalty,
+  frequency_penalty: penalty,
+  logit_bias: z.record(z.string(), z.number().min(-100).max(100)).optional(),
+  seed: z.int().optional(),
+  max_tokens: z.int().min(1).optional(),
+  stop: z
+    .union([stopString, z.array(stopString).max(MAX_STOP_STRINGS)], {
+      error: `expected a string or a list of at most ${MAX_STOP_STRINGS} strings of 1 to ${MAX_STOP_LENGTH} characters`,
+    })
+    .optional(),
+  response_format: z
+    .strictObject({
+      type: z.literal("text", { error: 'this server can only honour the type "text"' }),
+    })
+    .optional(),
+
+  top_k: z.int().min(-1).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  repetition_penalty: z.number().positive().optional(),
+  min_tokens: z.int().min(0).optional(),
+  stop_token_ids: z.array(z.int().min(0)).max(MAX_STOP_STRINGS).optional(),
+  ignore_eos: z.boolean().optional(),
+  cache_salt: z.string().min(1).max(1024).optional(),
+  kv_transfer_params: jsonObject.optional(),
+  priority: z.int().optional(),
+  request_id: z
+    .string()
+    .regex(/^[\w.:-]{1,128}$/, "expected 1 to 128 letters, digits or any of _ . : -")
+    .optional(),
+};
+
+/** What one field asks of another, which no field's own type can state. */
+export function checkBetweenFields(fields: SamplingFields): void {
+  if (fields.stream_options !== undefined && fields.stream !== true) {
+    throw new UsageError("'stream_options' is only allowed when 'stream' is true", {
+      param: "stream_options",
+    });
+  }
+}
+
+export interface SamplingContext {
+  readonly maxTokens: number;
+  readonly numLogprobs: number | undefined;
+  readonly vocabSize: number;
+  /** Which of the `n` answers: each needs its own random numbers. */
+  readonly choiceIndex: number;
+}
+
+/** @throws UsageError for token ids beyond the vocabulary and a min_tokens above max_tokens */
+export function toSamplingParams(fields: SamplingFields, context: SamplingContext): SamplingParams {
+  const minTokens = fields.min_tokens ?? 0;
+  if (minTokens > context.maxTokens) {
+    throw new UsageError(
+      `Invalid 'min_tokens': expected at most max_tokens, which is ${context.maxTokens}, got ${minTokens}`,
+      { param: "min_tokens" },
+    );
+  }
+  const stopTokenIds = fields.stop_token_ids ?? [];
+  for (const id of stopTokenIds) checkTokenId(id, context.vocabSize, "stop_token_ids");
+  return {
+    temperature: fields.temperature ?? 1,
+    topP: fields.top_p ?? 1,
+    topK: fields.top_k ?? 0,
+    minP: fields.min_p ?? 0,
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    repetitionPenalty: fields.repetition_penalty ?? 1,
+    logitBias: logitBias(fields, context.vocabSize),
+    seed: fields.seed === undefined ? undefined : foldSeed(fields.seed + context.choiceIndex),
+    maxTokens: context.maxTokens,
+    minTokens,
+    stop: typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []),
+    stopTokenIds,
+    ignoreEos: fields.ignore_eos ?? false,
+    numLogprobs: context.numLogprobs,
+    grammar: undefined,
+  };
+}
+
+/** @throws UsageError: llama.cpp reads beyond its tables for an id that is not in the vocabulary */
+export function checkTokenId(id: number | string, vocabSize: number, param: string): void {
+  if (Number.isInteger(id) && Number(id) >= 0 && Number(id) < vocabSize) return;
+  throw new UsageError(
+    `Invalid '${param}': expected token ids from 0 to ${vocabSize - 1}, got ${describe(id)}`,
+    { param },
+  );
+}
+
+function logitBias(fields: SamplingFields, vocabSize: number): ReadonlyMap<number, number> {
+  const bias = new Map<number, number>();
+  for (const [key, value] of Object.entries(fields.logit_bias ?? {})) {
+    const id = /^\d+$/.test(key) ? Number(key) : key;
+    checkTokenId(id, vocabSize, "logit_bias");
+    bias.set(Number(id), value);
+  }
+  return bias;
+}
+
+/** llama.cpp's seeds are 32 bits wide and the highest one means "random". */
+const NUM_SEEDS = 2 ** 32 - 1;
+
+function foldSeed(seed: number): number {
+  return ((seed % NUM_SEEDS) + NUM_SEEDS) % NUM_SEEDS;
+}
+
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((item) => isShallow(item, levels - 1));
+}

@@ -1,0 +1,108 @@
+import type { Context } from "hono";
+import type { GenerateRequest } from "../engine/index.ts";
+import {
+  ApiError,
+  UsageCounter,
+  checkTokenId,
+  streamEvents,
+  toSamplingParams,
+} from "../openai/index.ts";
+import type { AnswerWriter, SamplingFields } from "../openai/index.ts";
+import { eventStreamResponse } from "./event-stream.ts";
+import { collectAnswers, generateChoices } from "./generation.ts";
+import type { Service } from "./service.ts";
+
+/** What an endpoint has made of its body. */
+export interface Question {
+  readonly engineId: string;
+  readonly fields: SamplingFields;
+  readonly prompts: readonly Int32Array[];
+  /** The field that the prompts came from. */
+  readonly promptParam: "prompt" | "messages";
+  readonly writer: AnswerWriter;
+  readonly numLogprobs: number | undefined;
+  /** As the client asked; undefined: `defaultMaxTokens` or as many as there is room for. */
+  readonly maxTokens: number | undefined;
+  readonly defaultMaxTokens: number;
+}
+
+/** Answers in one piece or as a stream of events, and gives up when the client has gone. */
+export async function answer(
+  service: Service,
+  context: Context,
+  question: Question,
+): Promise<Response> {
+  const { fields, prompts, writer } = question;
+  const numChoices = fields.n ?? 1;
+  const requests = prompts.flatMap((tokens, index) =>
+    generateRequests(service, question, tokens, index * numChoices),
+  );
+  const counter = new UsageCounter(
+    prompts.map((tokens) => tokens.length),
+    numChoices,
+  );
+  const controller = abortedBy(context.req.raw.signal);
+  const deltas = generateChoices(service.engine, requests, controller);
+  if (fields.stream === true) {
+    const events = streamEvents(deltas, writer, counter, fields.stream_options ?? {});
+    return eventStreamResponse(service, context, events, controller);
+  }
+  try {
+    const answers = await collectAnswers(deltas, requests.length, ({ choiceIndex, delta }) =>
+      counter.add(choiceIndex, delta),
+    );
+    return context.json(writer.whole(answers, counter.usage));
+  } catch (error) {
+    if (!context.req.raw.signal.aborted) throw error;
+    // Nobody reads this; the status is for the log.
+    throw new ApiError(499, "The client closed the request", { cause: error });
+  }
+}
+
+function generateRequests(
+  service: Service,
+  question: Question,
+  promptTokens: Int32Array,
+  firstIndex: number,
+): GenerateRequest[] {
+  const { fields, engineId, numLogprobs } = question;
+  const { vocabSize } = service.engine.model;
+  for (const token of promptTokens) checkTokenId(token, vocabSize, question.promptParam);
+  const maxTokens = fitMaxTokens(service, question, promptTokens.length);
+  const isOnly = question.prompts.length === 1 && (fields.n ?? 1) === 1;
+  return Array.from({ length: fields.n ?? 1 }, (_, choiceIndex) => ({
+    id: isOnly ? engineId : `${engineId}-${firstIndex + choiceIndex}`,
+    promptTokens,
+    sampling: toSamplingParams(fields, { maxTokens, numLogprobs, vocabSize, choiceIndex }),
+    cacheSalt: fields.cache_salt,
+    kvTransferParams: fields.kv_transfer_params,
+    priority: fields.priority,
+  }));
+}
+
+/** @throws ApiError when prompt and answer do not fit into the model's context */
+function fitMaxTokens(service: Service, question: Question, numPromptTokens: number): number {
+  const { maxModelLen } = service.engine.model;
+  const { maxTokens, promptParam } = question;
+  const numFree = maxModelLen - numPromptTokens;
+  if (numFree >= Math.max(1, maxTokens ?? 0)) {
+    return maxTokens ?? Math.min(question.defaultMaxTokens, numFree);
+  }
+  const wanted =
+    maxTokens === undefined
+      ? `the prompt has ${numPromptTokens} tokens and leaves no room for an answer`
+      : `you requested ${numPromptTokens + maxTokens} tokens (${numPromptTokens} in the ${promptParam}, ${maxTokens} in the completion)`;
+  throw new ApiError(
+    400,
+    `This model's maximum context length is ${maxModelLen} tokens. However, ${wanted}.`,
+    { param: promptParam, code: "context_length_exceeded" },
+  );
+}
+
+/** The client's going away ends the generation; so may others. */
+function abortedBy(signal: AbortSignal): AbortController {
+  const controller = new AbortController();
+  if (signal.aborted) controller.abort();
+  else signal.addEventListener("abort", () => controller.abort(), { once: true });
+  return controller;
+}

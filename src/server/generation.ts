@@ -1,0 +1,63 @@
+import type { Engine, GenerateRequest } from "../engine/index.ts";
+import type { Answer, ChoiceDelta } from "../openai/index.ts";
+
+/**
+ * Runs the choices of one request side by side and hands on their deltas as they come, never asking a
+ * choice for more before its last delta was taken. Leaving the loop, an abort of the controller's
+ * signal or the failure of one choice ends them all.
+ */
+export async function* generateChoices(
+  engine: Engine,
+  requests: readonly GenerateRequest[],
+  controller: AbortController,
+): AsyncGenerator<ChoiceDelta, void, undefined> {
+  const choices = requests.map((request) => engine.generate(request, controller.signal));
+  const ready: (() => ChoiceDelta | undefined)[] = [];
+  let wake = (): void => {};
+  const pull = (choiceIndex: number): void => {
+    void choices[choiceIndex]!.next()
+      .then(
+        ({ done, value }) => ready.push(() => (done ? undefined : { choiceIndex, delta: value })),
+        (error: unknown) =>
+          ready.push(() => {
+            throw error;
+          }),
+      )
+      .then(() => wake());
+  };
+  try {
+    for (const index of choices.keys()) pull(index);
+    for (let numRunning = choices.length; numRunning > 0;) {
+      if (ready.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+      const item = ready.shift()!();
+      if (item === undefined) {
+        numRunning--;
+      } else {
+        yield item;
+        pull(item.choiceIndex);
+      }
+    }
+  } finally {
+    controller.abort();
+    await Promise.allSettled(choices.map((choice) => choice.return()));
+  }
+}
+
+/** Waits for all choices to end. */
+export async function collectAnswers(
+  deltas: AsyncIterable<ChoiceDelta>,
+  numChoices: number,
+  onDelta: (delta: ChoiceDelta) => void,
+): Promise<Answer[]> {
+  const texts = Array.from({ length: numChoices }, () => "");
+  const logprobs = texts.map((): Answer["logprobs"][number][] => []);
+  const reasons = texts.map((): Answer["finishReason"] => "stop");
+  for await (const choiceDelta of deltas) {
+    onDelta(choiceDelta);
+    const { choiceIndex, delta } = choiceDelta;
+    texts[choiceIndex] += delta.text;
+    logprobs[choiceIndex]!.push(...(delta.logprobs ?? []));
+    if (delta.finishReason !== undefined) reasons[choiceIndex] = delta.finishReason;
+  }
+  return texts.map((text, i) => ({ text, logprobs: logprobs[i]!, finishReason: reasons[i]! }));
+}

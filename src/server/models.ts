@@ -1,0 +1,28 @@
+import { Hono } from "hono";
+import type { ModelCard, ModelList } from "../openai/index.ts";
+import type { Service } from "./service.ts";
+
+/** GET /v1/models and GET /v1/models/:id */
+export function models(service: Service): Hono {
+  const { clock, servedModelNames } = service.options;
+  const { model } = service.engine;
+  const created = Math.floor(clock.wallMs() / 1000);
+  const card = (id: string): ModelCard => ({
+    id,
+    object: "model",
+    created,
+    owned_by: "warmkv",
+    root: model.name,
+    parent: null,
+    max_model_len: model.maxModelLen,
+  });
+  const list: ModelList = { object: "list", data: servedModelNames.map(card) };
+  return (
+    new Hono()
+      .get("/v1/models", (context) => context.json(list))
+      // Names hold slashes.
+      .get("/v1/models/:id{.+}", (context) =>
+        context.json(card(service.modelName(context.req.param("id")))),
+      )
+  );
+}

@@ -1,0 +1,251 @@
+import { describe, expect, it } from "vitest";
+import { UsageError } from "../../../src/core/index.ts";
+import { parseChatRequest, parseCompletionRequest } from "../../../src/openai/index.ts";
+
+const messages = [{ role: "user", content: "hi" }];
+
+/** What both endpoints refuse: field, value, a part of the message. */
+const wrongFields: readonly (readonly [string, unknown, string])[] = [
+  ["model", 5, "expected string"],
+  ["n", 0, "expected number to be >=1, got 0"],
+  ["n", 9, "<=8"],
+  ["n", 1.5, "expected int"],
+  ["stream", "true", "expected boolean"],
+  ["temperature", -0.1, ">=0"],
+  ["temperature", "hot", 'expected number, received string, got "hot"'],
+  ["top_p", 1.1, "<=1"],
+  ["top_k", -2, ">=-1"],
+  ["min_p", 2, "<=1"],
+  ["presence_penalty", 2.1, "<=2"],
+  ["frequency_penalty", -3, ">=-2"],
+  ["repetition_penalty", 0, ">0"],
+  ["logit_bias", { "5": 101 }, "<=100"],
+  ["logit_bias", [1], "expected record"],
+  ["seed", 0.5, "expected int"],
+  ["seed", 2 ** 60, "expected int"],
+  ["max_tokens", 0, ">=1, got 0"],
+  ["max_tokens", -5, ">=1, got -5"],
+  ["max_tokens", "many", "expected number"],
+  ["min_tokens", -1, ">=0"],
+  ["stop", [""], ">=1 characters"],
+  ["stop", 5, "a string or a list"],
+  ["stop", Array.from({ length: 65 }, () => "x"), "at most 64"],
+  ["stop_token_ids", ["a"], "expected number"],
+  ["ignore_eos", 1, "expected boolean"],
+  ["cache_salt", "", ">=1 characters"],
+  ["kv_transfer_params", "x", "expected record"],
+  ["priority", "high", "expected number"],
+  ["request_id", "a b", "letters, digits"],
+  ["response_format", { type: "json_object" }, 'only honour the type "text"'],
+  ["response_format", { type: "json_schema", json_schema: {} }, 'only honour the type "text"'],
+  ["stream_options", { include_usage: "yes" }, "expected boolean"],
+  ["stream_options", { colour: true }, "unknown field 'colour'"],
+];
+
+/** What both endpoints know and cannot honour. */
+const unsupportedFields: readonly (readonly [string, unknown])[] = [
+  ["tools", [{ type: "function" }]],
+  ["tool_choice", "required"],
+  ["functions", [{}]],
+  ["function_call", { name: "f" }],
+  ["modalities", ["audio"]],
+  ["audio", { voice: "x" }],
+  ["prediction", {}],
+  ["reasoning_effort", "high"],
+  ["verbosity", "low"],
+  ["web_search_options", {}],
+  ["use_beam_search", true],
+  ["length_penalty", 0.5],
+  ["skip_special_tokens", false],
+  ["include_stop_str_in_output", true],
+  ["prompt_logprobs", 1],
+  ["guided_json", {}],
+  ["guided_regex", "a*"],
+  ["structured_outputs", {}],
+  ["bad_words", ["x"]],
+  ["allowed_token_ids", [1]],
+  ["logits_processors", ["x"]],
+  ["chat_template", "{{ x }}"],
+  ["continue_final_message", true],
+  ["return_tokens_as_token_ids", true],
+];
+
+const parsers: readonly (readonly [string, (body: object) => unknown, object])[] = [
+  ["completions", parseCompletionRequest, { prompt: "a" }],
+  ["chat", parseChatRequest, { messages }],
+];
+
+function failureOf(parse: () => unknown): UsageError {
+  try {
+    parse();
+  } catch (error) {
+    expect(error).toBeInstanceOf(UsageError);
+    return error as UsageError;
+  }
+  throw new Error("Expected a UsageError");
+}
+
+describe.each(parsers)("the fields of %s", (_, parse, minimal) => {
+  it.each(wrongFields)("%s: %j is refused", (name, value, message) => {
+    const error = failureOf(() => parse({ ...minimal, stream: true, [name]: value }));
+    expect(error.param?.split(/[.[]/)[0]).toBe(name);
+    expect(error.message).toContain(message);
+  });
+
+  it.each(unsupportedFields)("%s: %j is refused as not supported", (name, value) => {
+    const error = failureOf(() => parse({ ...minimal, [name]: value }));
+    expect(error.param).toBe(name);
+    expect(error.message).toContain(`cannot honour '${name}'`);
+  });
+
+  it("null is the same as absent, for every field", () => {
+    const names = [...wrongFields, ...unsupportedFields].map(([name]) => [name, null]);
+    expect(() => parse({ ...Object.fromEntries(names), ...minimal })).not.toThrow();
+  });
+
+  it("values that ask for nothing are accepted", () => {
+    const neutral = {
+      tools: [],
+      tool_choice: "auto",
+      parallel_tool_calls: true,
+      modalities: ["text"],
+      response_format: { type: "text" },
+      skip_special_tokens: true,
+      use_beam_search: false,
+      length_penalty: 1,
+    };
+    expect(() => parse({ ...minimal, ...neutral })).not.toThrow();
+  });
+
+  it("metadata is accepted", () => {
+    const metadata = { user: "u", metadata: { a: "b" }, store: true, service_tier: "auto" };
+    const keys = { prompt_cache_key: "k", safety_identifier: "s" };
+    expect(() => parse({ ...minimal, ...metadata, ...keys })).not.toThrow();
+  });
+
+  it.each(["temprature", "__proto__", "constructor", "toString"])(
+    "unknown %s is refused",
+    (name) => {
+      const body = JSON.parse(`{"${name}": 1}`) as object;
+      const error = failureOf(() => parse(Object.assign(Object.create(null), body, minimal)));
+      expect(error.message).toBe(`Unknown field '${name}' in the request body`);
+      expect(error.param).toBe(name);
+    },
+  );
+
+  it("stream_options needs stream", () => {
+    const error = failureOf(() => parse({ ...minimal, stream_options: { include_usage: true } }));
+    expect(error.param).toBe("stream_options");
+  });
+
+  it("JSON nested a thousand deep is refused", () => {
+    const deep = JSON.parse(`{"a":${"[".repeat(1000)}${"]".repeat(1000)}}`) as object;
+    for (const name of ["kv_transfer_params", "tools", "stop", "logit_bias", "model"]) {
+      expect(failureOf(() => parse({ ...minimal, [name]: deep })).param).toContain(name);
+    }
+  });
+
+  it("long values are quoted short", () => {
+    const error = failureOf(() => parse({ ...minimal, temperature: "x".repeat(1e6) }));
+    expect(error.message.length).toBeLessThan(200);
+  });
+});
+
+describe("parseCompletionRequest()", () => {
+  it.each([
+    [undefined, "prompt"],
+    [null, "prompt"],
+    [5, "prompt"],
+    [{}, "prompt"],
+    [[], "prompt"],
+    [[1, "a"], "prompt[1]"],
+    [[1, -1], "prompt[1]"],
+    [[1.5], "prompt[0]"],
+    [[1, 2 ** 31], "prompt[1]"],
+    [["a", 1], "prompt[1]"],
+    [["a", []], "prompt[1]"],
+    [[[1], [2, null]], "prompt[1][1]"],
+    [[true], "prompt[0]"],
+    [Array.from({ length: 129 }, () => "a"), "prompt"],
+  ])("refuses the prompt %j", (prompt, param) => {
+    expect(failureOf(() => parseCompletionRequest({ prompt })).param).toBe(param);
+  });
+
+  it("takes strings and token ids side by side", () => {
+    expect(parseCompletionRequest({ prompt: ["a", [1]] }).prompts).toEqual([
+      { kind: "text", text: "a" },
+      { kind: "tokens", tokens: Int32Array.of(1) },
+    ]);
+  });
+
+  it.each([
+    [{ best_of: 2 }, "best_of"],
+    [{ echo: true, logprobs: 1 }, "logprobs"],
+    [{ logprobs: 21 }, "logprobs"],
+    [{ logprobs: true }, "logprobs"],
+    [{ suffix: "end" }, "suffix"],
+    [{ messages }, "messages"],
+    [{ max_completion_tokens: 5 }, "max_completion_tokens"],
+  ])("refuses %j", (fields, param) => {
+    expect(failureOf(() => parseCompletionRequest({ prompt: "a", ...fields })).param).toBe(param);
+  });
+
+  it("accepts best_of where it is n", () => {
+    expect(() => parseCompletionRequest({ prompt: "a", best_of: 1 })).not.toThrow();
+    expect(() => parseCompletionRequest({ prompt: "a", n: 2, best_of: 2 })).not.toThrow();
+  });
+});
+
+describe("parseChatRequest()", () => {
+  const user = (content: unknown, more = {}): object => ({ role: "user", content, ...more });
+
+  it.each([
+    [undefined, "messages"],
+    [[], "messages"],
+    ["hi", "messages"],
+    [[{ content: "x" }], "messages[0].role"],
+    [[user("a"), { role: "robot", content: "x" }], "messages[1].role"],
+    [[{ role: "tool", content: "x", tool_call_id: "1" }], "messages[0]"],
+    [[user(undefined)], "messages[0].content"],
+    [[user(null)], "messages[0].content"],
+    [[user(5)], "messages[0].content"],
+    [[user([{ type: "image_url", image_url: { url: "x" } }])], "messages[0].content[0]"],
+    [[user([{ type: "text", text: "a" }, { type: "text" }])], "messages[0].content[1]"],
+    [[user(["a"])], "messages[0].content[0]"],
+    [[user("a", { colour: "red" })], "messages[0]"],
+    [[{ role: "assistant", tool_calls: [{ id: "1" }] }], "messages[0].tool_calls"],
+    [[{ role: "assistant", function_call: { name: "f" } }], "messages[0].function_call"],
+  ])("refuses the messages %j", (value, param) => {
+    const error = failureOf(() => parseChatRequest({ messages: value }));
+    expect(error.param).toContain(param);
+  });
+
+  it.each([
+    [{ top_logprobs: 2 }, "top_logprobs"],
+    [{ logprobs: true, top_logprobs: 21 }, "top_logprobs"],
+    [{ logprobs: 2 }, "logprobs"],
+    [{ prompt: "a" }, "prompt"],
+    [{ best_of: 2 }, "best_of"],
+    [{ echo: true }, "echo"],
+    [{ max_completion_tokens: 0 }, "max_completion_tokens"],
+    [{ chat_template_kwargs: [] }, "chat_template_kwargs"],
+  ])("refuses %j", (fields, param) => {
+    expect(failureOf(() => parseChatRequest({ messages, ...fields })).param).toBe(param);
+  });
+
+  it("joins text parts and keeps what templates read", () => {
+    const { messages: parsed } = parseChatRequest({
+      messages: [
+        user([
+          { type: "text", text: "a" },
+          { type: "text", text: "b" },
+        ]),
+        { role: "assistant", content: "c", reasoning_content: "hm", tool_calls: [], refusal: null },
+      ],
+    });
+    expect(parsed).toEqual([
+      { role: "user", content: "ab" },
+      { role: "assistant", content: "c", reasoning_content: "hm" },
+    ]);
+  });
+});

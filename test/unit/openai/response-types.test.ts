@@ -1,0 +1,30 @@
+import type OpenAI from "openai";
+import { describe, expectTypeOf, it } from "vitest";
+import type {
+  ChatChunk,
+  ChatLogprobs,
+  ChatResponse,
+  CompletionLogprobs,
+  ErrorBody,
+  ModelCard,
+  Usage,
+} from "../../../src/openai/index.ts";
+
+/** The client's types are not readonly. */
+type Mutable<T> = T extends readonly (infer Item)[]
+  ? Mutable<Item>[]
+  : T extends object
+    ? { -readonly [Key in keyof T]: Mutable<T[Key]> }
+    : T;
+
+describe("response types", () => {
+  it("are what the openai client expects", () => {
+    expectTypeOf<Mutable<ChatResponse>>().toExtend<OpenAI.ChatCompletion>();
+    expectTypeOf<Mutable<Omit<ChatChunk, "usage">>>().toExtend<OpenAI.ChatCompletionChunk>();
+    expectTypeOf<ChatLogprobs>().toExtend<OpenAI.ChatCompletion.Choice.Logprobs>();
+    expectTypeOf<CompletionLogprobs>().toExtend<OpenAI.CompletionChoice.Logprobs>();
+    expectTypeOf<Usage>().toExtend<OpenAI.CompletionUsage>();
+    expectTypeOf<ModelCard>().toExtend<OpenAI.Model>();
+    expectTypeOf<ErrorBody["error"]["message"]>().toExtend<OpenAI.ErrorObject["message"]>();
+  });
+});

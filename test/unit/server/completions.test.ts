@@ -1,0 +1,233 @@
+import { describe, expect, it } from "vitest";
+import { post, postJson, readEvents, testApp } from "./requests.ts";
+
+const PATH = "/v1/completions";
+
+describe("POST /v1/completions", () => {
+  it("answers in OpenAI's shape", async () => {
+    const { app } = testApp({ numCachedTokens: 3 });
+    const response = await post(app, PATH, { model: "fake", prompt: "abc" });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({
+      id: expect.stringMatching(/^cmpl-[0-9a-f]{32}$/),
+      object: "text_completion",
+      created: 1_700_000_000,
+      model: "fake",
+      choices: [{ index: 0, text: "ABC", logprobs: null, finish_reason: "stop" }],
+      usage: {
+        prompt_tokens: 4,
+        completion_tokens: 4,
+        total_tokens: 8,
+        prompt_tokens_details: { cached_tokens: 3 },
+      },
+    });
+  });
+
+  it("ends with the reason length at max_tokens, which is 16 by default", async () => {
+    const { app } = testApp({ reply: () => "x".repeat(100) });
+    const byDefault = await postJson(app, PATH, { prompt: "a" });
+    expect(byDefault.choices[0]).toMatchObject({ text: "x".repeat(16), finish_reason: "length" });
+    const three = await postJson(app, PATH, { prompt: "a", max_tokens: 3 });
+    expect(three.choices[0]).toMatchObject({ text: "xxx", finish_reason: "length" });
+  });
+
+  it("takes token ids as they are", async () => {
+    const { app, engine } = testApp();
+    const body = await postJson(app, PATH, { prompt: [104, 105] });
+    expect(body.choices[0].text).toBe("HI");
+    expect(Array.from(engine.requests[0]!.promptTokens)).toEqual([104, 105]);
+  });
+
+  it("answers several prompts with n answers each, in order", async () => {
+    const { app, engine } = testApp({ numCachedTokens: 1 });
+    const body = await postJson(app, PATH, { prompt: ["ab", "c"], n: 2, seed: 7 });
+    expect(body.choices.map((choice: { text: string }) => choice.text)).toEqual([
+      "AB",
+      "AB",
+      "C",
+      "C",
+    ]);
+    expect(body.choices.map((choice: { index: number }) => choice.index)).toEqual([0, 1, 2, 3]);
+    expect(body.usage).toEqual({
+      prompt_tokens: 5,
+      completion_tokens: 10,
+      total_tokens: 15,
+      prompt_tokens_details: { cached_tokens: 2 },
+    });
+    expect(engine.requests.map((request) => request.sampling.seed)).toEqual([7, 8, 7, 8]);
+    expect(new Set(engine.requests.map((request) => request.id)).size).toBe(4);
+  });
+
+  it("takes lists of token ids", async () => {
+    const { app } = testApp();
+    const body = await postJson(app, PATH, { prompt: [[97], [98, 99]] });
+    expect(body.choices.map((choice: { text: string }) => choice.text)).toEqual(["A", "BC"]);
+  });
+
+  it("echoes the prompt, text or tokens", async () => {
+    const { app } = testApp();
+    expect((await postJson(app, PATH, { prompt: "ab", echo: true })).choices[0].text).toBe("abAB");
+    const tokens = await postJson(app, PATH, { prompt: [97, 98], echo: true });
+    expect(tokens.choices[0].text).toBe("abAB");
+  });
+
+  it("reports log probabilities as four lists, -Infinity as -9999", async () => {
+    const { app } = testApp();
+    const body = await postJson(app, PATH, { prompt: "ab", logprobs: 2 });
+    expect(body.choices[0].logprobs).toEqual({
+      tokens: ["A", "B", ""],
+      token_logprobs: [-0.5, -0.5, -0.5],
+      top_logprobs: [
+        { A: -0.5, A1: -9999 },
+        { B: -0.5, B1: -9999 },
+        { "": -0.5, "1": -9999 },
+      ],
+      text_offset: [0, 1, 2],
+    });
+  });
+
+  it("passes every sampling field on to the engine", async () => {
+    const { app, engine } = testApp();
+    await postJson(app, PATH, {
+      prompt: "a",
+      temperature: 0.5,
+      top_p: 0.9,
+      top_k: 40,
+      min_p: 0.1,
+      presence_penalty: 0.2,
+      frequency_penalty: -0.3,
+      repetition_penalty: 1.1,
+      logit_bias: { "5": -100, "6": 2.5 },
+      seed: -1,
+      max_tokens: 9,
+      min_tokens: 2,
+      stop: "zz",
+      stop_token_ids: [3],
+      ignore_eos: true,
+      cache_salt: "tenant",
+      kv_transfer_params: { "lmcache.skip_save": true },
+      priority: -2,
+      request_id: "mine",
+    });
+    expect(engine.requests[0]).toMatchObject({
+      id: expect.stringMatching(/^cmpl-mine-[0-9a-f]{8}$/),
+      cacheSalt: "tenant",
+      kvTransferParams: { "lmcache.skip_save": true },
+      priority: -2,
+      sampling: {
+        temperature: 0.5,
+        topP: 0.9,
+        topK: 40,
+        minP: 0.1,
+        presencePenalty: 0.2,
+        frequencyPenalty: -0.3,
+        repetitionPenalty: 1.1,
+        logitBias: new Map([
+          [5, -100],
+          [6, 2.5],
+        ]),
+        seed: 2 ** 32 - 2,
+        maxTokens: 9,
+        minTokens: 2,
+        stop: ["zz"],
+        stopTokenIds: [3],
+        ignoreEos: true,
+        numLogprobs: undefined,
+        grammar: undefined,
+      },
+    });
+  });
+
+  it("puts no BOS in front of a text when add_special_tokens is false", async () => {
+    const { app, engine } = testApp();
+    await postJson(app, PATH, { prompt: "a", add_special_tokens: false });
+    expect(Array.from(engine.requests[0]!.promptTokens)).toEqual([97]);
+  });
+
+  it("takes the id from X-Request-Id and answers with it", async () => {
+    const { app } = testApp();
+    const response = await post(app, PATH, { prompt: "a" }, { "x-request-id": "abc-1" });
+    expect(response.headers.get("x-request-id")).toBe("abc-1");
+    expect(((await response.json()) as { id: string }).id).toBe("cmpl-abc-1");
+  });
+
+  it("gives the engine different ids where two clients send the same", async () => {
+    const { app, engine } = testApp();
+    for (let i = 0; i < 2; i++) await post(app, PATH, { prompt: "a", request_id: "same" });
+    expect(engine.requests[0]!.id).not.toBe(engine.requests[1]!.id);
+  });
+
+  it("does not take an id that could forge a log line", async () => {
+    const { app } = testApp();
+    const response = await post(app, PATH, { prompt: "a" }, { "x-request-id": "a b" });
+    expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f]{32}$/);
+  });
+
+  it("streams chunks and then [DONE]", async () => {
+    const { app } = testApp();
+    const response = await post(app, PATH, { prompt: "ab", stream: true });
+    expect(response.headers.get("content-type")).toBe("text/event-stream; charset=utf-8");
+    const events = await readEvents(response);
+    const chunk = (text: string, finish_reason: string | null): object => ({
+      id: events[0].id,
+      object: "text_completion",
+      created: 1_700_000_000,
+      model: "fake",
+      choices: [{ index: 0, text, logprobs: null, finish_reason }],
+    });
+    expect(events).toEqual([chunk("A", null), chunk("B", null), chunk("", "stop"), "[DONE]"]);
+  });
+
+  it("streams the echo first and the usage last", async () => {
+    const { app } = testApp({ numCachedTokens: 2 });
+    const events = await readEvents(
+      await post(app, PATH, {
+        prompt: "ab",
+        echo: true,
+        stream: true,
+        stream_options: { include_usage: true },
+      }),
+    );
+    expect(events[0]).toMatchObject({ choices: [{ text: "ab" }], usage: null });
+    expect(events.at(-2)).toMatchObject({
+      choices: [],
+      usage: {
+        prompt_tokens: 3,
+        completion_tokens: 3,
+        prompt_tokens_details: { cached_tokens: 2 },
+      },
+    });
+    expect(events.at(-1)).toBe("[DONE]");
+  });
+
+  it("streams the usage so far when continuous_usage_stats asks for it", async () => {
+    const { app } = testApp();
+    const options = { include_usage: true, continuous_usage_stats: true };
+    const events = await readEvents(
+      await post(app, PATH, { prompt: "ab", stream: true, stream_options: options }),
+    );
+    expect(events.slice(0, 4).map((event) => event.usage.completion_tokens)).toEqual([1, 2, 3, 3]);
+  });
+
+  it("streams several choices under their indices", async () => {
+    const { app } = testApp();
+    const events = await readEvents(
+      await post(app, PATH, { prompt: ["ab", "cd"], n: 2, stream: true }),
+    );
+    const texts = ["", "", "", ""];
+    for (const event of events.slice(0, -1)) {
+      const [{ index, text }] = event.choices;
+      texts[index] += text;
+    }
+    expect(texts).toEqual(["AB", "AB", "CD", "CD"]);
+  });
+
+  it("streams log probabilities with offsets that go on", async () => {
+    const { app } = testApp();
+    const events = await readEvents(
+      await post(app, PATH, { prompt: "ab", stream: true, logprobs: 0 }),
+    );
+    const offsets = events.slice(0, -1).map((event) => event.choices[0].logprobs.text_offset);
+    expect(offsets).toEqual([[0], [1], [2]]);
+  });
+});
