@@ -1,0 +1,6 @@
+export { fingerprintWeights } from "./fingerprint.ts";
+export { readGgufInfo, type GgufInfo } from "./gguf-info.ts";
+export type { WriteProgress } from "./gguf-writer.ts";
+export { resolveModel, type ResolveModelOptions, type ResolvedModel } from "./resolve.ts";
+export { parseParamCount, type SynthShape } from "./synth-shape.ts";
+export { synthesizeModel, type SynthesizeModelOptions } from "./synth.ts";
