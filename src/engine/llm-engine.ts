@@ -4,7 +4,7 @@ import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo }
 import type { ModelRunner, StepItem, StepResult } from "./model-runner.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
-import { type ScheduledChunk, Scheduler, type SchedulerOptions } from "./scheduler.ts";
+import { type ScheduledChunk, Scheduler, type SchedulerOptions, resumeAt } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
 import { SlotKv } from "./slot-kv.ts";
 
@@ -145,8 +145,7 @@ export class LlmEngine implements Engine {
         this.#addSampler(sequence),
       ]);
       if (sequence.slot !== slot) return;
-      // The last token is always computed: its logits are not stored. A chunk may reach beyond it.
-      sequence.numComputed = Math.min(end, sequence.numTokens - 1);
+      sequence.numComputed = resumeAt(sequence, end);
       if (end > 0) this.#runner.trim(slot, sequence.numComputed);
       if (sequence.numGenerated === 0) sequence.numCached = sequence.numComputed;
       sequence.state = "running";
@@ -203,9 +202,7 @@ export class LlmEngine implements Engine {
   #observeStep(chunks: readonly ScheduledChunk[], durationMs: number): void {
     const numTokens = chunks.reduce((sum, chunk) => sum + chunk.end - chunk.start, 0);
     publish("warmkv:engine:step", { numTokens, durationMs });
-    if (!chunks.some(({ sequence }) => sequence.isDecoding)) {
-      this.#options.prefill.observe(numTokens, durationMs);
-    }
+    this.#options.prefill.observe(numTokens, durationMs);
   }
 
   #postprocess(chunks: readonly ScheduledChunk[], result: StepResult): void {

@@ -12,6 +12,7 @@ import type { RunnerReady } from "./llama/runner-protocol.ts";
 import { LlamaVocab } from "./llama/vocab.ts";
 import { LlmEngine } from "./llm-engine.ts";
 import { PrefillEstimate } from "./prefill-estimate.ts";
+import { WIDE_TOKENS } from "./scheduler.ts";
 
 export interface LlamaEngineOptions {
   /** First file of the model. */
@@ -67,7 +68,7 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
   const maxNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS;
   const maxStepTokens = Math.max(
     options.maxNumBatchedTokens ?? DEFAULT_MAX_NUM_BATCHED_TOKENS,
-    maxNumSeqs,
+    2 * WIDE_TOKENS,
   );
   const library = loadLlamaLibrary();
   const runner = await LlamaRunner.start({

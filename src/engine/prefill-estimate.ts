@@ -1,5 +1,5 @@
-/** Steps with fewer tokens are dominated by what a step costs at all. */
-const MIN_STEP_TOKENS = 64;
+import { WIDE_TOKENS } from "./scheduler.ts";
+
 /** Weight of the newest step: an estimate that follows the machine within some ten steps. */
 const NEWEST_WEIGHT = 0.2;
 
@@ -7,9 +7,9 @@ const NEWEST_WEIGHT = 0.2;
 export class PrefillEstimate {
   #tokenMs: number | undefined;
 
-  /** A step that computed nothing but prompt tokens. */
+  /** A step was made. Narrow ones are not prefill: they cost what a step costs at all. */
   observe(numTokens: number, durationMs: number): void {
-    if (numTokens < MIN_STEP_TOKENS) return;
+    if (numTokens < WIDE_TOKENS) return;
     const tokenMs = durationMs / numTokens;
     this.#tokenMs =
       this.#tokenMs === undefined

@@ -6,7 +6,7 @@ export interface SchedulerOptions {
   readonly numSlots: number;
   /** KV cells they share. */
   readonly numCells: number;
-  /** Most tokens of one step. */
+  /** Most tokens of one step; at least twice WIDE_TOKENS. */
   readonly maxStepTokens: number;
   /** Most sequences that wait. */
   readonly maxWaiting: number;
@@ -20,10 +20,20 @@ export interface ScheduledChunk {
 }
 
 /**
+ * llama.cpp computes attention in one of two ways, by the rows of a batch: below this in a way made for
+ * single tokens, from it on in tiles. The two differ by rounding, which is enough to change an answer. So each
+ * step is all *narrow* (single tokens, and prompts that are shorter than this) or all *wide* (pieces of
+ * at least this many tokens), and which of the two a token belongs to depends on its own prompt alone:
+ * not on what runs beside it, and not on how much of the prompt was stored. Many narrow rows are also
+ * far slower than one wide piece.
+ */
+export const WIDE_TOKENS = 64;
+
+/**
  * On a CPU a step of 512 prompt tokens takes a second, in which no other stream gets a token. Beside
  * decodes prompts therefore advance in smaller pieces.
  */
-const PREFILL_TOKENS_BESIDE_DECODES = 128;
+const WIDE_TOKENS_BESIDE_DECODES: number = 2 * WIDE_TOKENS;
 
 /** Cells left free at admission for each running sequence, so that newcomers are not preempted at once. */
 const GROWTH_CELLS = 32;
@@ -37,6 +47,8 @@ export class Scheduler {
   /** By priority, then by arrival. */
   readonly #waiting: Sequence[] = [];
   readonly #slots: (Sequence | undefined)[];
+  #isWideTurn = false;
+  #narrowStart = 0;
 
   constructor(options: SchedulerOptions) {
     this.#options = options;
@@ -103,19 +115,51 @@ export class Scheduler {
     return victims;
   }
 
-  /** The next step: a token for each that decodes, then prompts in their turn, within the budget. */
+  /**
+   * The next step. Narrow and wide steps take turns when there is work for both.
+   *
+   *     prompt  [ wide | wide | wide    | 1 ]  then one token a step: all of them narrow
+   */
   schedule(): ScheduledChunk[] {
     const running = this.active.filter((sequence) => sequence.state === "running");
-    const decodes = running.filter((sequence) => sequence.isDecoding);
-    const prefills = running.filter((sequence) => !sequence.isDecoding);
-    const chunks = decodes.map((sequence) => chunkOf(sequence, 1));
-    let budget = this.#options.maxStepTokens - decodes.length;
-    if (decodes.length > 0) budget = Math.min(budget, PREFILL_TOKENS_BESIDE_DECODES);
-    for (const sequence of prefills) {
-      if (budget <= 0) break;
-      const chunk = chunkOf(sequence, Math.min(budget, sequence.numToCompute));
-      budget -= chunk.end - chunk.start;
-      chunks.push(chunk);
+    const hasNarrow = running.some(isNarrow);
+    this.#isWideTurn = !this.#isWideTurn;
+    if (hasNarrow && !this.#isWideTurn) return this.#narrowStep(running);
+    const wide = this.#wideStep(running, hasNarrow);
+    return wide.length > 0 ? wide : this.#narrowStep(running);
+  }
+
+  /** A token for each that has one left, and prompts that are short as a whole. */
+  #narrowStep(running: readonly Sequence[]): ScheduledChunk[] {
+    const candidates = running.filter(isNarrow);
+    const chunks: ScheduledChunk[] = [];
+    let budget = WIDE_TOKENS - 1;
+    // With more sequences than a narrow step holds, each turn begins behind the last one's end.
+    for (let i = 0; i < candidates.length && budget > 0; i++) {
+      const sequence = candidates[(this.#narrowStart + i) % candidates.length]!;
+      const numTokens = sequence.numToCompute === 1 ? 1 : sequence.numToCompute - 1;
+      if (numTokens > budget) continue;
+      budget -= numTokens;
+      chunks.push(chunkOf(sequence, numTokens));
+    }
+    this.#narrowStart += chunks.length;
+    return chunks;
+  }
+
+  /** Prompts in their turn, each but for its last token, in pieces that leave no narrow rest. */
+  #wideStep(running: readonly Sequence[], isBesideDecodes: boolean): ScheduledChunk[] {
+    const chunks: ScheduledChunk[] = [];
+    let budget = isBesideDecodes
+      ? Math.min(WIDE_TOKENS_BESIDE_DECODES, this.#options.maxStepTokens)
+      : this.#options.maxStepTokens;
+    for (const sequence of running) {
+      if (isNarrow(sequence)) continue;
+      const left = sequence.numToCompute - 1;
+      let numTokens = Math.min(left, budget);
+      if (left > numTokens && left - numTokens < WIDE_TOKENS) numTokens = left - WIDE_TOKENS;
+      if (numTokens < WIDE_TOKENS) continue;
+      budget -= numTokens;
+      chunks.push(chunkOf(sequence, numTokens));
     }
     return chunks;
   }
@@ -137,6 +181,25 @@ export class Scheduler {
   #numFreeSlots(): number {
     return this.#slots.filter((sequence) => sequence === undefined).length;
   }
+}
+
+function isNarrow(sequence: Sequence): boolean {
+  return sequence.numToCompute === 1 || !isWidePrompt(sequence);
+}
+
+/** Whether the prompt, but for its last token, fills a wide piece. */
+function isWidePrompt(sequence: Sequence): boolean {
+  return sequence.numTokens > WIDE_TOKENS;
+}
+
+/**
+ * Where computing goes on when the KV of the tokens [0, end) was loaded: the last token is always computed,
+ * and a rest that is not wide enough is widened at the cost of what was loaded.
+ */
+export function resumeAt(sequence: Sequence, end: number): number {
+  const last = sequence.numTokens - 1;
+  if (end >= last) return last;
+  return isWidePrompt(sequence) ? Math.min(end, last - WIDE_TOKENS) : end;
 }
 
 function chunkOf(sequence: Sequence, numTokens: number): ScheduledChunk {

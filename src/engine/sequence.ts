@@ -69,11 +69,6 @@ export class Sequence implements KvRequest {
   get numToCompute(): number {
     return this.#numTokens - this.numComputed;
   }
-  /** One token to compute: the one picked last. */
-  get isDecoding(): boolean {
-    return this.numToCompute === 1 && this.numGenerated > 0;
-  }
-
   append(token: number): void {
     if (this.#numTokens === this.#tokens.length) {
       const grown = new Int32Array(this.#tokens.length * 2);

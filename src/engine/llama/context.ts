@@ -21,9 +21,6 @@ export interface LlamaContextOptions {
   readonly kvType: string;
 }
 
-/** Tokens that a matrix multiplication takes at once. */
-const UBATCH_TOKENS = 512;
-
 /** A model's working memory: KV cells, compute buffers and one batch. */
 export class LlamaContext implements Disposable {
   readonly native: Pointer;
@@ -42,7 +39,8 @@ export class LlamaContext implements Disposable {
     Object.assign(params, {
       n_ctx: options.numCells,
       n_batch: options.numBatchTokens,
-      n_ubatch: Math.min(UBATCH_TOKENS, options.numBatchTokens),
+      // Never cut a batch: the rest might be too narrow for the kernel that the whole was meant for.
+      n_ubatch: options.numBatchTokens,
       n_seq_max: options.numSequences + 1,
       // Only what is sampled needs logits: with the default the compute buffer of a large vocabulary takes hundreds of MB.
       n_outputs_max: options.numSequences + 1,

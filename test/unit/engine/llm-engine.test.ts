@@ -52,7 +52,7 @@ function createEngine(
     scheduler: {
       numSlots: 4,
       numCells: 1000,
-      maxStepTokens: 64,
+      maxStepTokens: 128,
       maxWaiting: 50,
       ...options.scheduler,
     },

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { QueueFullError } from "../../../src/engine/engine.ts";
 import { defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
-import { Scheduler } from "../../../src/engine/scheduler.ts";
+import { Scheduler, WIDE_TOKENS, resumeAt } from "../../../src/engine/scheduler.ts";
 import { Sequence } from "../../../src/engine/sequence.ts";
 
 let arrival = 0;
@@ -22,8 +22,8 @@ function sequence(numTokens: number, priority = 0): Sequence {
 function scheduler(options: Partial<ConstructorParameters<typeof Scheduler>[0]> = {}): Scheduler {
   return new Scheduler({
     numSlots: 4,
-    numCells: 1000,
-    maxStepTokens: 100,
+    numCells: 5000,
+    maxStepTokens: 512,
     maxWaiting: 10,
     ...options,
   });
@@ -34,48 +34,94 @@ function start(target: Scheduler, ...sequences: Sequence[]): void {
   for (const each of target.admit()) each.state = "running";
 }
 
-/** Computes what was scheduled and picks a token where the prompt is complete. */
-function step(target: Scheduler): void {
-  for (const { sequence: each, end } of target.schedule()) {
+/** Computes what is scheduled and picks a token where a prompt is complete. @returns what was computed */
+function step(target: Scheduler): [Sequence, number, number][] {
+  return target.schedule().map(({ sequence: each, start: from, end }) => {
     each.numComputed = end;
     if (end === each.numTokens) each.append(1);
-  }
+    return [each, from, end];
+  });
 }
 
-describe("Scheduler", () => {
-  it("cuts a long prompt into pieces of the step's budget", () => {
+describe("Scheduler.schedule()", () => {
+  it("computes a prompt in wide pieces, and its last token alone", () => {
     const target = scheduler();
-    const long = sequence(250);
+    const long = sequence(1300);
     start(target, long);
     const pieces = [];
-    while (long.numGenerated === 0) {
-      pieces.push(target.schedule().map(({ start: from, end }) => [from, end]));
-      step(target);
-    }
-    expect(pieces).toEqual([[[0, 100]], [[100, 200]], [[200, 250]]]);
-  });
-
-  it("gives every decoding sequence its token before any prompt", () => {
-    const target = scheduler({ maxStepTokens: 10 });
-    const first = sequence(3);
-    const second = sequence(50);
-    start(target, first);
-    step(target);
-    start(target, second);
-    expect(target.schedule().map((chunk) => [chunk.sequence, chunk.end - chunk.start])).toEqual([
-      [first, 1],
-      [second, 9],
+    while (long.numGenerated === 0)
+      pieces.push(...step(target).map(([, from, end]) => [from, end]));
+    expect(pieces).toEqual([
+      [0, 512],
+      [512, 1024],
+      [1024, 1299],
+      [1299, 1300],
     ]);
   });
 
-  it("advances prompts in smaller pieces while others decode", () => {
-    const target = scheduler({ maxStepTokens: 512, numCells: 5000 });
-    start(target, sequence(3));
-    step(target);
-    start(target, sequence(1000));
-    expect(target.schedule()[1]).toMatchObject({ start: 0, end: 128 });
+  it("leaves no rest that is too narrow", () => {
+    const target = scheduler();
+    const prompt = sequence(512 + 20 + 1);
+    start(target, prompt);
+    expect(step(target)).toEqual([[prompt, 0, 532 - WIDE_TOKENS]]);
+    expect(step(target)).toEqual([[prompt, 532 - WIDE_TOKENS, 532]]);
   });
 
+  it("computes a short prompt in one narrow piece", () => {
+    const target = scheduler();
+    const short = sequence(40);
+    start(target, short);
+    expect(step(target)).toEqual([[short, 0, 39]]);
+    expect(step(target)).toEqual([[short, 39, 40]]);
+  });
+
+  it("lets decodes and prompts take turns, prompts in smaller pieces", () => {
+    const target = scheduler();
+    const decoding = sequence(1);
+    start(target, decoding);
+    step(target);
+    const long = sequence(1000);
+    start(target, long);
+    const turns = Array.from({ length: 4 }, () =>
+      step(target).map(([each, from, end]) => [each, end - from]),
+    );
+    expect(turns).toHaveLength(4);
+    expect(turns.filter(([first]) => first![0] === decoding)).toEqual([
+      [[decoding, 1]],
+      [[decoding, 1]],
+    ]);
+    expect(turns.filter(([first]) => first![0] === long)).toEqual([[[long, 128]], [[long, 128]]]);
+  });
+
+  it("gives every one of 100 decoding sequences its turn, never more than a narrow step holds", () => {
+    const target = scheduler({ numSlots: 100, maxWaiting: 100 });
+    const all = Array.from({ length: 100 }, () => sequence(1));
+    start(target, ...all);
+    for (let turn = 0; turn < 20; turn++) expect(step(target).length).toBeLessThan(WIDE_TOKENS);
+    const counts = all.map((each) => each.numGenerated);
+    expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("resumeAt()", () => {
+  it("computes the last token in any case", () => {
+    expect(resumeAt(sequence(300), 300)).toBe(299);
+    expect(resumeAt(sequence(300), 299)).toBe(299);
+    expect(resumeAt(sequence(1), 1)).toBe(0);
+  });
+
+  it("gives up some of what was loaded rather than compute a narrow rest", () => {
+    expect(resumeAt(sequence(300), 256)).toBe(299 - WIDE_TOKENS);
+    expect(resumeAt(sequence(400), 256)).toBe(256);
+    expect(resumeAt(sequence(400), 0)).toBe(0);
+  });
+
+  it("keeps all that was loaded of a prompt that is narrow as a whole", () => {
+    expect(resumeAt(sequence(60), 48)).toBe(48);
+  });
+});
+
+describe("Scheduler", () => {
   it("admits by priority, then by arrival, while slots last", () => {
     const target = scheduler({ numSlots: 2 });
     const [late, urgent, early] = [sequence(1, 1), sequence(1, -1), sequence(1, 0)];
@@ -85,7 +131,7 @@ describe("Scheduler", () => {
   });
 
   it("does not admit what does not fit in the free cells", () => {
-    const target = scheduler();
+    const target = scheduler({ numCells: 1000 });
     start(target, sequence(600));
     target.add(sequence(600));
     expect(target.admit()).toEqual([]);
@@ -98,7 +144,7 @@ describe("Scheduler", () => {
   });
 
   it("preempts the last that came when tokens outgrow the cells, and lets it wait in its turn", () => {
-    const target = scheduler({ numCells: 100, maxStepTokens: 200 });
+    const target = scheduler({ numCells: 100 });
     const [older, younger] = [sequence(30), sequence(30)];
     start(target, older);
     start(target, younger);
@@ -127,7 +173,7 @@ describe("Scheduler", () => {
             numCells: 400,
             numSlots: 3,
             maxWaiting: 100,
-            maxStepTokens: 64,
+            maxStepTokens: 128,
           });
           const goal = new Map(requests.map(({ prompt, answer }) => [sequence(prompt), answer]));
           for (const each of goal.keys()) target.add(each);
@@ -138,9 +184,11 @@ describe("Scheduler", () => {
             expect(target.numUsedCells).toBeLessThanOrEqual(400);
             const chunks = target.schedule();
             expect(chunks.length).toBeGreaterThan(0);
-            expect(
-              chunks.reduce((sum, { start: from, end }) => sum + end - from, 0),
-            ).toBeLessThanOrEqual(64);
+            const lengths = chunks.map(({ start: from, end }) => end - from);
+            const total = lengths.reduce((sum, length) => sum + length, 0);
+            expect(total).toBeLessThanOrEqual(128);
+            // All narrow or all wide.
+            expect(total < WIDE_TOKENS || Math.min(...lengths) >= WIDE_TOKENS).toBe(true);
             for (const { sequence: each, end } of chunks) {
               each.numComputed = end;
               if (end < each.numTokens) continue;
