@@ -21,6 +21,10 @@ const commands: Readonly<Record<string, LazyCommand>> = {
     summary: "measure what a warm cache gains",
     load: async () => (await import("./bench.ts")).benchCommand(),
   },
+  cache: {
+    summary: "look after what is cached, on a server or in a directory",
+    load: async () => (await import("./cache.ts")).cacheCommand(),
+  },
 };
 
 const EXAMPLES = `

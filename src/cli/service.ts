@@ -45,6 +45,7 @@ export async function runService(model: string, flags: ServeFlags): Promise<void
     chatTemplate:
       chatTemplate === undefined ? undefined : new ChatTemplate(chatTemplate, engine.model),
     apiKeys,
+    cache: opened.cache,
     metrics,
     logger,
   });

@@ -1,4 +1,5 @@
 export * from "./api-error.ts";
+export * from "./cache-schemas.ts";
 export * from "./chat-request.ts";
 export * from "./chat-response.ts";
 export * from "./completion-request.ts";

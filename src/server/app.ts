@@ -1,9 +1,11 @@
 import { Hono } from "hono";
+import type { CacheEngine } from "../cache/index.ts";
 import { MiB, silentLogger, systemClock } from "../core/index.ts";
 import type { Clock, Logger } from "../core/index.ts";
 import type { ChatTemplate, Engine } from "../engine/index.ts";
 import { ApiError } from "../openai/index.ts";
 import { requireApiKey } from "./api-keys.ts";
+import { cacheRoutes } from "./cache-routes.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
 import { errorResponse } from "./error-response.ts";
@@ -23,8 +25,10 @@ export interface AppOptions {
   readonly apiKeys?: readonly string[] | undefined;
   /** What GET /metrics answers; without it there is no such endpoint. */
   readonly metrics?: MetricsSource | undefined;
-  /** Further endpoints, with the same keys and the same errors. */
-  readonly routes?: readonly Hono[] | undefined;
+  /** What the endpoints under /cache control; without it they are a 503. */
+  readonly cache?: CacheEngine | undefined;
+  /** How long a client that waits for a prefetch is kept waiting. Default one minute. */
+  readonly maxPrefetchWaitMs?: number | undefined;
   readonly logger?: Logger | undefined;
   readonly clock?: Clock | undefined;
   /** Default 64 MiB. */
@@ -84,7 +88,7 @@ export function createApp(options: AppOptions): Hono {
       context.body(await metrics.render(), 200, { "content-type": metrics.contentType }),
     );
   }
-  for (const group of options.routes ?? []) app.route("/", group);
+  app.route("/", cacheRoutes(service, options.cache, { maxWaitMs: options.maxPrefetchWaitMs }));
   refuseOtherMethods(app);
   return app;
 }

@@ -1,6 +1,4 @@
-import { Hono } from "hono";
 import { describe, expect, it, vi } from "vitest";
-import { UsageError } from "../../../src/core/index.ts";
 import { QueueFullError } from "../../../src/engine/engine.ts";
 import { post, postJson, readEvents, testApp } from "./requests.ts";
 
@@ -38,25 +36,6 @@ describe("createApp()", () => {
     expect(list).toEqual({ object: "list", data: [card("fake"), card("org/fake")] });
     expect(await (await app.request("/v1/models/org%2Ffake")).json()).toEqual(card("org/fake"));
     expect((await app.request("/v1/models/gpt-4")).status).toBe(404);
-  });
-
-  it("serves further routes, with the same errors and methods", async () => {
-    const group = new Hono().delete("/cache", () => {
-      throw new UsageError("No such tier", { param: "tier" });
-    });
-    const { app } = testApp({}, { routes: [group] });
-    const response = await app.request("/cache", { method: "DELETE" });
-    expect(response.status).toBe(400);
-    expect(await response.json()).toEqual({
-      error: {
-        message: "No such tier",
-        type: "invalid_request_error",
-        param: "tier",
-        code: null,
-      },
-    });
-    const wrong = await app.request("/cache");
-    expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "DELETE"]);
   });
 
   it.each([

@@ -1,0 +1,113 @@
+import { NullConnector } from "../connector/null-connector.ts";
+import { MiB, silentLogger, subscribe } from "../core/index.ts";
+import { type Engine, defaultSamplingParams, loadLlamaEngine } from "../engine/index.ts";
+import { median } from "./statistics.ts";
+
+/** The least a warm request can take: its KV must be moved once, and one token must be computed. */
+export interface Floor {
+  readonly numTokens: number;
+  /** KV of the prompt in the engine's memory. */
+  readonly kvBytes: number;
+  /** One plain copy of that many bytes, from memory to memory. Median. */
+  readonly memcpyMs: number;
+  /** One step of the engine that computes one token behind that many. Median. */
+  readonly decodeMs: number;
+  /** The two together. */
+  readonly totalMs: number;
+  /** Computing the KV in the engine, without a server around it. */
+  readonly prefillMs: number;
+}
+
+export interface FloorOptions {
+  /** First file of the model. */
+  readonly modelPath: string;
+  readonly numTokens: number;
+  readonly numThreads: number;
+  readonly signal: AbortSignal;
+}
+
+const NUM_DECODES = 15;
+const NUM_COPIES = 9;
+/** Written between two copies: no cache of a CPU is larger, so each copy is from memory to memory. */
+const CACHE_WASH_BYTES = 256 * MiB;
+
+/**
+ * Runs the same engine as the server, without server and cache: a prompt of that length, then single
+ * tokens.
+ *
+ * @returns undefined for models whose KV cannot be moved
+ */
+export async function measureFloor(options: FloorOptions): Promise<Floor | undefined> {
+  const { modelPath, numTokens, numThreads, signal } = options;
+  let kvBytes: number | undefined;
+  await using engine = await loadLlamaEngine({
+    modelPath,
+    weightsFingerprint: "0".repeat(32),
+    modelName: "floor",
+    maxModelLen: numTokens + NUM_DECODES + 1,
+    maxNumSeqs: 1,
+    numThreads,
+    logger: silentLogger,
+    connect: (layout) => {
+      kvBytes = layout.tokenPartBytes(numTokens);
+      return Promise.resolve(new NullConnector());
+    },
+  });
+  if (kvBytes === undefined) return undefined;
+  const { prefillMs, decodeMs } = await timeSteps(engine, numTokens, signal);
+  const memcpyMs = timeCopies(kvBytes);
+  return { numTokens, kvBytes, memcpyMs, decodeMs, totalMs: memcpyMs + decodeMs, prefillMs };
+}
+
+async function timeSteps(
+  engine: Engine,
+  numTokens: number,
+  signal: AbortSignal,
+): Promise<{ prefillMs: number; decodeMs: number }> {
+  const decodesMs: number[] = [];
+  let prefillMs = 0;
+  let numPrefilled = 0;
+  const unsubscribe = subscribe("warmkv:engine:step", (step) => {
+    if (numPrefilled < numTokens) {
+      numPrefilled += step.numTokens;
+      prefillMs += step.durationMs;
+    } else {
+      decodesMs.push(step.durationMs);
+    }
+  });
+  try {
+    const request = {
+      id: "floor",
+      promptTokens: somePrompt(numTokens, engine.model.vocabSize),
+      sampling: {
+        ...defaultSamplingParams,
+        temperature: 0,
+        maxTokens: NUM_DECODES + 1,
+        ignoreEos: true,
+      },
+    };
+    for await (const _ of engine.generate(request, signal));
+  } finally {
+    unsubscribe();
+  }
+  return { prefillMs, decodeMs: median(decodesMs) };
+}
+
+/** Which tokens they are does not change how long they take. */
+function somePrompt(numTokens: number, vocabSize: number): Int32Array {
+  return Int32Array.from({ length: numTokens }, (_, position) => (position * 7919) % vocabSize);
+}
+
+function timeCopies(numBytes: number): number {
+  // Filled, so that every page is there: page faults take longer than the copy.
+  const source = Buffer.alloc(numBytes, 1);
+  const target = Buffer.alloc(numBytes, 2);
+  const other = Buffer.alloc(CACHE_WASH_BYTES);
+  const copiesMs = Array.from({ length: NUM_COPIES }, (_, index) => {
+    other.fill(index);
+    const startMs = performance.now();
+    source.copy(target);
+    return performance.now() - startMs;
+  });
+  return median(copiesMs);
+}

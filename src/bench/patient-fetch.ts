@@ -1,0 +1,40 @@
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { Readable } from "node:stream";
+import type { ReadableStream } from "node:stream/web";
+
+/** Statuses whose Response must have no body. */
+const BODILESS = new Set([204, 205, 304]);
+
+/**
+ * `fetch` over node:http. The built-in one gives up after five minutes without a byte, and the first
+ * token of a long prompt may take longer than that on a CPU. Bounded by the caller's signal.
+ */
+export function patientFetch(
+  input: string | URL | Request,
+  init: RequestInit = {},
+): Promise<Response> {
+  const url = new URL(input instanceof Request ? input.url : input);
+  const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const request = send(
+      url,
+      {
+        method: init.method ?? "GET",
+        headers: Object.fromEntries(new Headers(init.headers)),
+        signal: init.signal ?? undefined,
+      },
+      (message) => {
+        const status = message.statusCode ?? 500;
+        const body = Readable.toWeb(message) as ReadableStream<Uint8Array>;
+        const headers = new Headers();
+        for (const [name, value] of Object.entries(message.headers)) {
+          for (const one of [value ?? []].flat()) headers.append(name, one);
+        }
+        resolve(new Response(BODILESS.has(status) ? null : body, { status, headers }));
+      },
+    );
+    request.on("error", reject);
+    request.end(init.body);
+  });
+}

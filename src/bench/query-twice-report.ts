@@ -1,0 +1,103 @@
+import { formatCount } from "./format.ts";
+import type { Floor } from "./floor.ts";
+import type { Machine } from "./machine.ts";
+import type { QueryRound } from "./query-twice.ts";
+import { median, type Summary, summarize } from "./statistics.ts";
+
+/** What `--json` writes. Fields are only ever added; a change of meaning raises `version`. */
+export interface QueryTwiceReport {
+  readonly benchmark: "query-twice";
+  readonly version: 1;
+  /** ISO 8601. */
+  readonly startedAt: string;
+  readonly machine: Machine;
+  readonly server: MeasuredServer;
+  readonly requestedPromptTokens: number;
+  readonly maxTokens: number;
+  readonly rounds: readonly QueryRound[];
+  readonly coldTtftMs: Summary;
+  readonly warmTtftMs: Summary;
+  /** Median cold over median warm. */
+  readonly coldOverWarm: number;
+  /** Median wait between tokens of the answers. */
+  readonly interTokenMs: number | undefined;
+  /** The fewest of any warm request; undefined when the server does not report them. */
+  readonly numHitTokens: number | undefined;
+  /** Whether each warm answer was the same text, token by token, as its cold one. */
+  readonly isAnswerEqual: boolean;
+  readonly floor: Floor | undefined;
+  /** Median warm over the floor. */
+  readonly warmOverFloor: number | undefined;
+  /** What the server logged about the cache; empty for servers of others. */
+  readonly cacheLogLines: readonly string[];
+}
+
+/** How it was started; undefined for one that ran already. */
+interface MeasuredServer {
+  readonly url: string;
+  readonly model: string;
+  readonly args: readonly string[] | undefined;
+}
+
+type Measured = Omit<
+  QueryTwiceReport,
+  | "benchmark"
+  | "version"
+  | "coldTtftMs"
+  | "warmTtftMs"
+  | "coldOverWarm"
+  | "interTokenMs"
+  | "numHitTokens"
+  | "isAnswerEqual"
+  | "warmOverFloor"
+>;
+
+export function makeQueryTwiceReport(measured: Measured): QueryTwiceReport {
+  const { rounds, floor } = measured;
+  const coldTtftMs = summarize(rounds.map(({ cold }) => cold.ttftMs));
+  const warmTtftMs = summarize(rounds.map(({ warm }) => warm.ttftMs));
+  const waitsMs = rounds.flatMap(({ cold, warm }) => [...cold.interTokenMs, ...warm.interTokenMs]);
+  const hits = rounds.map(({ warm }) => warm.numCachedTokens);
+  return {
+    benchmark: "query-twice",
+    version: 1,
+    ...measured,
+    coldTtftMs,
+    warmTtftMs,
+    coldOverWarm: coldTtftMs.median / warmTtftMs.median,
+    interTokenMs: waitsMs.length === 0 ? undefined : median(waitsMs),
+    numHitTokens: hits.every((hit) => hit !== undefined) ? Math.min(...hits) : undefined,
+    isAnswerEqual: rounds.every((round) => firstDifference(round) === undefined),
+    warmOverFloor: floor && warmTtftMs.median / floor.totalMs,
+  };
+}
+
+/** The index of the first token in which the two answers differ; undefined when they are equal. */
+function firstDifference({ cold, warm }: QueryRound): number | undefined {
+  const index = cold.tokenTexts.findIndex((text, at) => text !== warm.tokenTexts[at]);
+  if (index >= 0) return index;
+  const isEqual = cold.text === warm.text && cold.numCompletionTokens === warm.numCompletionTokens;
+  return isEqual ? undefined : cold.tokenTexts.length;
+}
+
+/** Whole chunks of any usual size come to more than this. */
+const WANTED_HIT_SHARE = 0.5;
+
+/** Sentences about what went wrong; none when the cache did its work. */
+export function queryTwiceFailures(report: QueryTwiceReport): string[] {
+  const failures: string[] = [];
+  const { numHitTokens, rounds } = report;
+  const differences = rounds.map(firstDifference).filter((index) => index !== undefined);
+  if (differences.length > 0) {
+    failures.push(
+      `The warm answer differs from the cold one in ${differences.length} of ${rounds.length} rounds, at the earliest in token ${Math.min(...differences) + 1}.`,
+    );
+  }
+  const numPromptTokens = rounds[0]!.numPromptTokens;
+  if (numHitTokens !== undefined && numHitTokens < numPromptTokens * WANTED_HIT_SHARE) {
+    failures.push(
+      `The second request reused only ${formatCount(numHitTokens)} of ${formatCount(numPromptTokens)} tokens.`,
+    );
+  }
+  return failures;
+}
