@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { formatBytes, systemClock } from "../core/index.ts";
 import type { GgufInfo } from "../models/index.ts";
 import { wholeNumber } from "./flags.ts";
@@ -32,6 +32,11 @@ function synthCommand(): Command {
     .description("write a model of random weights")
     .requiredOption("--params <count>", "about so many parameters, from 1m to 1b")
     .requiredOption("--out <file>", "where to write it")
+    .addOption(
+      new Option("--type <type>", "how the weights are stored")
+        .choices(["q8_0", "f32"])
+        .default("q8_0"),
+    )
     .option("--seed <n>", "another seed, another model", wholeNumber("--seed", 0, MAX_SEED), 0)
     .option("--json", "print what was written as JSON")
     .addHelpText("after", SYNTH_HELP)
@@ -58,6 +63,7 @@ async function synthesize(flags: SynthFlags): Promise<void> {
     await synthesizeModel({
       numParams,
       path: flags.out,
+      type: flags.type,
       seed: flags.seed,
       signal: interruption.signal,
       onProgress: ({ writtenBytes, totalBytes }) => progress.update(writtenBytes, totalBytes),
@@ -76,6 +82,7 @@ async function showInfo(file: string, flags: { readonly json?: true }): Promise<
 interface SynthFlags {
   readonly params: string;
   readonly out: string;
+  readonly type: "q8_0" | "f32";
   readonly seed: number;
   readonly json?: true;
 }

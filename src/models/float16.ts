@@ -13,3 +13,11 @@ export function encodeFloat16(value: number): number {
   const steps = Math.round(fraction * FRACTION_STEPS);
   return sign | ((exponent - 1) * FRACTION_STEPS + steps);
 }
+
+/** The number that the bits of a finite half-precision number stand for. */
+export function decodeFloat16(bits: number): number {
+  const sign = (bits & SIGN) === 0 ? 1 : -1;
+  const exponent = Math.floor((bits & ~SIGN) / FRACTION_STEPS);
+  const fraction = (bits % FRACTION_STEPS) / FRACTION_STEPS + (exponent === 0 ? 0 : 1);
+  return sign * fraction * 2 ** (Math.max(exponent, 1) - EXPONENT_BIAS);
+}

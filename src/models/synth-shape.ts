@@ -12,16 +12,18 @@ export interface SynthShape {
 }
 
 export const HEAD_LENGTH = 64;
-/** Query heads that share one KV head. */
-const HEADS_PER_KV_HEAD = 4;
+/** Query heads that share one KV head, as in the larger models of today. */
+const HEADS_PER_KV_HEAD = 8;
+/** All query heads together, as in Qwen3: attention costs more beside the rest, as it does in large models. */
+const ATTENTION_WIDTHS = 2;
 
 const MIN_PARAMETERS = 1_000_000;
 const MAX_PARAMETERS = 1_000_000_000;
 /** Widths are whole groups of heads. */
-const WIDTH_STEP = HEAD_LENGTH * HEADS_PER_KV_HEAD;
+const WIDTH_STEP = (HEAD_LENGTH * HEADS_PER_KV_HEAD) / ATTENTION_WIDTHS;
 /** Two blocks of Q8_0. */
 const FEED_FORWARD_STEP = 64;
-/** One layer has about 11.5 width^2 parameters when its feed-forward part is 3 widths wide. */
+/** One layer has about 11.5 width^2 parameters when its feed-forward part is 7/3 widths wide. */
 const LAYER_PARAMETERS_PER_WIDTH2 = 11.5;
 /** A layer for each head's length of width: 25m is 8 layers of 512, 1b is 27 of 1792. */
 const PARAMETERS_PER_WIDTH3 = LAYER_PARAMETERS_PER_WIDTH2 / HEAD_LENGTH;
@@ -52,21 +54,21 @@ export function formatParamCount(numParams: number): string {
  * The shape for about `numParams` parameters:
  *
  * 1. the width is the multiple of 256 at which layers = width / 64 would come nearest;
- * 2. the layers are as many as fit when the feed-forward part is 3 widths wide, at least 2;
+ * 2. the layers are as many as fit when the feed-forward part is 7/3 widths wide, at least 2;
  * 3. the feed-forward part takes up the rest, in steps of 64.
  *
- *      1m:  2 layers of  256, feed-forward  320       100m: 15 layers of  768, feed-forward 2240
- *     25m:  8 layers of  512, feed-forward 1600         1b: 27 layers of 1792, feed-forward 5376
+ *      1m:  2 layers of  256, feed-forward  192       100m: 15 layers of  768, feed-forward 1728
+ *     25m:  8 layers of  512, feed-forward 1216         1b: 27 layers of 1792, feed-forward 4224
  */
 export function synthShape(numParams: number): SynthShape {
   let width = WIDTH_STEP;
   while (PARAMETERS_PER_WIDTH3 * (width + WIDTH_STEP / 2) ** 3 < numParams) width += WIDTH_STEP;
   const embeddings = 2 * SYNTH_VOCABULARY_SIZE * width + width;
-  const numHeads = width / HEAD_LENGTH;
+  const numHeads = (ATTENTION_WIDTHS * width) / HEAD_LENGTH;
   const numKvHeads = numHeads / HEADS_PER_KV_HEAD;
   const perLayer = (numParams - embeddings) / (LAYER_PARAMETERS_PER_WIDTH2 * width * width);
   const numLayers = Math.max(2, Math.round(perLayer));
-  const attention = 2 * width * width + 2 * width * numKvHeads * HEAD_LENGTH;
+  const attention = 2 * width * (numHeads + numKvHeads) * HEAD_LENGTH;
   const forFeedForward = (numParams - embeddings) / numLayers - attention - 2 * width;
   const feedForwardLength =
     FEED_FORWARD_STEP * Math.max(1, Math.round(forFeedForward / (3 * width * FEED_FORWARD_STEP)));

@@ -1,4 +1,4 @@
-import { encodeFloat16 } from "./float16.ts";
+import { decodeFloat16, encodeFloat16 } from "./float16.ts";
 import type { GgufTensorSource } from "./gguf-writer.ts";
 import { GGUF_TENSOR_TYPES } from "./gguf.ts";
 import { RandomWords } from "./random-words.ts";
@@ -37,8 +37,25 @@ const PAIRS_PER_WRITE = 16_384;
 const ODD = 0x01010101;
 const ODD_DEVIATION: number = Math.sqrt((128 * 128 - 1) / 3);
 
-export function synthTensors(shape: SynthShape, seed: number): GgufTensorSource[] {
+/** How the matrices are stored. The numbers are the same. */
+export type SynthWeightType =
+  /** Eight bits: fast, and llama.cpp rounds activations to eight bits too, which makes rounding errors grow. */
+  | "q8_0"
+  /** For comparing answers of which the last bits may differ: errors stay a thousand times smaller. */
+  | "f32";
+
+export function synthTensors(
+  shape: SynthShape,
+  seed: number,
+  type: SynthWeightType,
+): GgufTensorSource[] {
+  const tensors = quantizedTensors(shape, seed);
+  return type === "q8_0" ? tensors : tensors.map(withoutQuantization);
+}
+
+function quantizedTensors(shape: SynthShape, seed: number): GgufTensorSource[] {
   const { numLayers, embeddingLength: width, feedForwardLength } = shape;
+  const attentionWidth = shape.numHeads * HEAD_LENGTH;
   const kvWidth = shape.numKvHeads * HEAD_LENGTH;
   const perLayer = 1 / Math.sqrt(numLayers);
   const linear = (name: string, columns: number, rows: number, gain: number): GgufTensorSource =>
@@ -49,10 +66,10 @@ export function synthTensors(shape: SynthShape, seed: number): GgufTensorSource[
     const block = `blk.${layer}`;
     tensors.push(
       norm(`${block}.attn_norm.weight`, width),
-      linear(`${block}.attn_q.weight`, width, width, GAIN.query),
+      linear(`${block}.attn_q.weight`, width, attentionWidth, GAIN.query),
       linear(`${block}.attn_k.weight`, width, kvWidth, GAIN.key),
       linear(`${block}.attn_v.weight`, width, kvWidth, GAIN.value),
-      linear(`${block}.attn_output.weight`, width, width, GAIN.attentionOutput * perLayer),
+      linear(`${block}.attn_output.weight`, attentionWidth, width, GAIN.attentionOutput * perLayer),
       norm(`${block}.ffn_norm.weight`, width),
       linear(`${block}.ffn_gate.weight`, width, feedForwardLength, GAIN.gate),
       linear(`${block}.ffn_up.weight`, width, feedForwardLength, GAIN.up),
@@ -131,4 +148,26 @@ function* randomBlocks(
 
 function scaleFor(deviation: number): number {
   return encodeFloat16(deviation / ODD_DEVIATION);
+}
+
+function withoutQuantization(tensor: GgufTensorSource): GgufTensorSource {
+  if (tensor.type !== "Q8_0") return tensor;
+  return { ...tensor, type: "F32", blocks: () => dequantizedBlocks(tensor) };
+}
+
+function* dequantizedBlocks(tensor: GgufTensorSource): Generator<Uint8Array> {
+  for (const bytes of tensor.blocks()) {
+    const blocks = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const numBlocks = blocks.length / BLOCK_BYTES;
+    const numbers = Buffer.alloc(numBlocks * BLOCK_SIZE * Float32Array.BYTES_PER_ELEMENT);
+    for (let block = 0; block < numBlocks; block++) {
+      const start = block * BLOCK_BYTES;
+      const scale = decodeFloat16(blocks.readUInt16LE(start));
+      for (let i = 0; i < BLOCK_SIZE; i++) {
+        const number = scale * blocks.readInt8(start + 2 + i);
+        numbers.writeFloatLE(number, (block * BLOCK_SIZE + i) * 4);
+      }
+    }
+    yield numbers;
+  }
 }

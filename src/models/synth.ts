@@ -3,15 +3,17 @@ import type { GgufValue } from "./gguf.ts";
 import { writeGguf, type WriteProgress } from "./gguf-writer.ts";
 import { HEAD_LENGTH, formatParamCount, synthShape, type SynthShape } from "./synth-shape.ts";
 import { SYNTH_VOCABULARY_SIZE, synthTokenizerMetadata } from "./synth-tokenizer.ts";
-import { synthTensors } from "./synth-weights.ts";
+import { type SynthWeightType, synthTensors } from "./synth-weights.ts";
 
 /** Counts up whenever the same arguments give other bytes. */
-export const SYNTH_VERSION = 1;
+export const SYNTH_VERSION = 2;
 
 export interface SynthesizeModelOptions {
   /** About so many; see synthShape for how near. */
   readonly numParams: number;
   readonly path: string;
+  /** Default q8_0. */
+  readonly type?: SynthWeightType | undefined;
   /** 32 bits. Default 0. */
   readonly seed?: number | undefined;
   readonly onProgress?: ((progress: WriteProgress) => void) | undefined;
@@ -21,8 +23,8 @@ export interface SynthesizeModelOptions {
 const CONTEXT_LENGTH = 131_072;
 const ROPE_BASE = 500_000;
 const NORM_EPSILON = 1e-5;
-/** llama.cpp's number for "mostly Q8_0". */
-const FILE_TYPE_Q8_0 = 7;
+/** llama.cpp's numbers for what most of a file is. */
+const FILE_TYPES: Readonly<Record<SynthWeightType, number>> = { f32: 0, q8_0: 7 };
 const QUANTIZATION_VERSION = 2;
 
 /**
@@ -33,28 +35,33 @@ const QUANTIZATION_VERSION = 2;
  * @throws UsageError when there is no place to write to, or for a seed that is not 32 bits
  */
 export async function synthesizeModel(options: SynthesizeModelOptions): Promise<SynthShape> {
-  const { numParams, path, seed = 0, onProgress, signal } = options;
+  const { numParams, path, type = "q8_0", seed = 0, onProgress, signal } = options;
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffff_ffff) {
     throw new UsageError(`Cannot use the seed ${seed}: wanted a whole number from 0 to 4294967295`);
   }
   const shape = synthShape(numParams);
   await writeGguf(path, {
-    metadata: synthMetadata(shape, formatParamCount(numParams), seed),
-    tensors: synthTensors(shape, seed),
+    metadata: synthMetadata(shape, formatParamCount(numParams), type, seed),
+    tensors: synthTensors(shape, seed, type),
     onProgress,
     signal,
   });
   return shape;
 }
 
-function synthMetadata(shape: SynthShape, size: string, seed: number): Map<string, GgufValue> {
+function synthMetadata(
+  shape: SynthShape,
+  size: string,
+  type: SynthWeightType,
+  seed: number,
+): Map<string, GgufValue> {
   const string = (value: string): GgufValue => ({ type: "string", value });
   const count = (value: number): GgufValue => ({ type: "uint32", value });
   const float = (value: number): GgufValue => ({ type: "float32", value });
   return new Map<string, GgufValue>([
     ["general.architecture", string("llama")],
     ["general.name", string(`synth-${size}`)],
-    ["general.file_type", count(FILE_TYPE_Q8_0)],
+    ["general.file_type", count(FILE_TYPES[type])],
     ["general.quantization_version", count(QUANTIZATION_VERSION)],
     ["warmkv.synth.version", count(SYNTH_VERSION)],
     ["warmkv.synth.seed", count(seed)],
@@ -65,6 +72,8 @@ function synthMetadata(shape: SynthShape, size: string, seed: number): Map<strin
     ["llama.feed_forward_length", count(shape.feedForwardLength)],
     ["llama.attention.head_count", count(shape.numHeads)],
     ["llama.attention.head_count_kv", count(shape.numKvHeads)],
+    ["llama.attention.key_length", count(HEAD_LENGTH)],
+    ["llama.attention.value_length", count(HEAD_LENGTH)],
     ["llama.attention.layer_norm_rms_epsilon", float(NORM_EPSILON)],
     ["llama.rope.dimension_count", count(HEAD_LENGTH)],
     ["llama.rope.freq_base", float(ROPE_BASE)],

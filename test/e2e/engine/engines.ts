@@ -1,3 +1,4 @@
+import { expect } from "vitest";
 import { type CacheOptions, loadCacheConfig } from "../../../src/config/index.ts";
 import { createConnector } from "../../../src/connector/index.ts";
 import type { EngineKvLayout, KvConnector } from "../../../src/connector/index.ts";
@@ -98,4 +99,25 @@ export function promptOf(length: number, seed = 1): Int32Array {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return 32 + ((state >>> 8) % 95);
   });
+}
+
+/**
+ * The same answer as far as rounding allows: equal tokens with equal log probabilities, up to a place where
+ * the two best tokens are as good as equal.
+ */
+export function expectSameUpToRounding(
+  actual: TestAnswer,
+  expected: TestAnswer,
+  tolerance: number,
+): void {
+  for (const [i, token] of expected.tokens.entries()) {
+    const [best, second] = expected.logprobs[i] as [number, number];
+    if (actual.tokens[i] !== token) {
+      expect(best - second, `token ${i} differs and was no tie`).toBeLessThan(tolerance);
+      return;
+    }
+    expect(Math.abs(actual.logprobs[i]![0]! - best), `logprob of token ${i}`).toBeLessThan(
+      tolerance,
+    );
+  }
 }

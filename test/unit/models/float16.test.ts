@@ -1,16 +1,21 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { encodeFloat16 } from "../../../src/models/float16.ts";
+import { decodeFloat16, encodeFloat16 } from "../../../src/models/float16.ts";
 
-/** As IEEE 754 writes it down. */
-function decodeFloat16(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = bits & 1023;
-  return (
-    sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15))
-  );
-}
+describe("decodeFloat16()", () => {
+  it.each([
+    [0, 0],
+    [0x0001, 2 ** -24],
+    [0x03ff, 1023 * 2 ** -24],
+    [0x0400, 2 ** -14],
+    [0x3c00, 1],
+    [0x3555, 0.333251953125],
+    [0xc000, -2],
+    [0x7bff, 65_504],
+  ])("reads the bits %i as %d", (bits, value) => {
+    expect(decodeFloat16(bits)).toBe(value);
+  });
+});
 
 describe("encodeFloat16()", () => {
   it("gives back every finite half-precision number", () => {

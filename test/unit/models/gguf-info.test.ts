@@ -19,7 +19,7 @@ describe("readGgufInfo()", () => {
       numParameters,
       numLayers: 2,
       embeddingLength: 256,
-      numHeads: 4,
+      numHeads: 8,
       numKvHeads: 1,
       contextLength: 131_072,
       fileType: "Q8_0",

@@ -51,11 +51,11 @@ describe("parseParamCount()", () => {
 
 describe("synthShape()", () => {
   it.each([
-    ["1m", 2, 256, 320],
-    ["25m", 8, 512, 1600],
-    ["100m", 15, 768, 2240],
-    ["0.5b", 27, 1280, 3776],
-    ["1b", 27, 1792, 5376],
+    ["1m", 2, 256, 192],
+    ["25m", 8, 512, 1216],
+    ["100m", 15, 768, 1728],
+    ["0.5b", 27, 1280, 2880],
+    ["1b", 27, 1792, 4224],
   ])(
     "makes %s of %i layers of %i, feed-forward %i",
     (size, numLayers, width, feedForwardLength) => {
@@ -63,7 +63,7 @@ describe("synthShape()", () => {
         numLayers,
         embeddingLength: width,
         feedForwardLength,
-        numHeads: width / 64,
+        numHeads: width / 32,
         numKvHeads: width / 256,
       });
     },

@@ -3,6 +3,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../../src/core/index.ts";
+import { decodeFloat16 } from "../../../src/models/float16.ts";
 import { readGguf } from "../../../src/models/gguf-reader.ts";
 import { numElementsOf } from "../../../src/models/gguf.ts";
 import { synthesizeModel } from "../../../src/models/synth.ts";
@@ -21,7 +22,7 @@ describe("synthesizeModel()", () => {
   it("writes the same bytes for the same arguments, for ever", async () => {
     await synthesizeModel({ numParams: 1e6, path: pathOf("1m.gguf") });
     expect(sha256(await readFile(pathOf("1m.gguf")))).toBe(
-      "434836470e3f31552a815e7035951bcb5294ab663fbe1c02546c80eee36fb8de",
+      "c7f353b6739655140e612af6d7587f1ec31c5d05e043f40f938ff3f74a86d319",
     );
   });
 
@@ -37,6 +38,30 @@ describe("synthesizeModel()", () => {
       hashes.add(sha256((await readFile(pathOf("model.gguf"))).subarray(dataOffset)));
     }
     expect(hashes.size).toBe(3);
+  });
+
+  it("writes the same numbers as f32, four times as large", async () => {
+    await synthesizeModel({ numParams: 1e6, path: pathOf("q8.gguf") });
+    await synthesizeModel({ numParams: 1e6, path: pathOf("f32.gguf"), type: "f32" });
+    const [quantized, full] = [
+      await readGguf(pathOf("q8.gguf")),
+      await readGguf(pathOf("f32.gguf")),
+    ];
+    const [bytes, numbers] = [
+      await readFile(pathOf("q8.gguf")),
+      await readFile(pathOf("f32.gguf")),
+    ];
+    for (const name of ["blk.1.ffn_up.weight", "output.weight"]) {
+      const from =
+        quantized.dataOffset + quantized.tensors.find((each) => each.name === name)!.offset;
+      const to = full.dataOffset + full.tensors.find((each) => each.name === name)!.offset;
+      for (const at of [0, 31, 32, 5000]) {
+        const block = from + Math.floor(at / 32) * 34;
+        const value =
+          decodeFloat16(bytes.readUInt16LE(block)) * bytes.readInt8(block + 2 + (at % 32));
+        expect(numbers.readFloatLE(to + at * 4)).toBe(Math.fround(value));
+      }
+    }
   });
 
   it("writes as many parameters as it says", async () => {
