@@ -1,8 +1,8 @@
 import { MiB } from "../core/index.ts";
 import type { LoadedChunk } from "./cache-match.ts";
 
-/** Few enough to begin early and to stop soon, enough that a call costs little. */
-const MAX_BATCH_CHUNKS = 4;
+/** An engine is busy with so many at most: a millisecond or two, after which others have their step. */
+const MAX_BATCH_CHUNKS = 64;
 const MAX_BATCH_BYTES = 8 * MiB;
 /** One that is being restored, and one that waits for it. */
 const MAX_BATCHES_IN_FLIGHT = 2;

@@ -5,7 +5,13 @@ import { RestoreQueue } from "../../../src/cache/restore-queue.ts";
 import { MiB } from "../../../src/core/index.ts";
 import { HeapMemory, MemoryPool } from "../../../src/memory/index.ts";
 
-function makeChunks(num: number, payloadBytes = 100): { pool: MemoryPool; chunks: LoadedChunk[] } {
+/** Four of them fill a batch. */
+const CHUNK_BYTES = 2 * MiB;
+
+function makeChunks(
+  num: number,
+  payloadBytes = CHUNK_BYTES,
+): { pool: MemoryPool; chunks: LoadedChunk[] } {
   const pool = new MemoryPool(new HeapMemory(num * 4096), 4096);
   const chunks = Array.from({ length: num }, (_, index): LoadedChunk => {
     const buffer = pool.tryAllocate(100)!;
@@ -42,7 +48,7 @@ test("an idle engine gets the first chunk at once and the rest in batches", asyn
   expect(Math.max(...batches)).toBe(4);
   expect(batches.reduce((sum, num) => sum + num)).toBe(11);
   expect(stats.peak).toBe(2);
-  expect(queue).toMatchObject({ end: 110, numOffered: 11, numBytes: 1100 });
+  expect(queue).toMatchObject({ end: 110, numOffered: 11, numBytes: 11 * CHUNK_BYTES });
   pool.assertAllFree();
 });
 
