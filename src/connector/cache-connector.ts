@@ -23,6 +23,8 @@ export interface CacheConnectorOptions {
   readonly saveDecodeCache?: boolean | undefined;
   /** Store the last partial chunk of a prompt too. Default true. */
   readonly saveUnfullChunk?: boolean | undefined;
+  /** Requests with a higher priority value are not stored. */
+  readonly priorityLimit?: number | undefined;
   /** A hit of fewer tokens is not loaded. */
   readonly minRetrieveTokens?: number | undefined;
   /** The longest a load may wait for the tiers. What came in time is kept. */
@@ -101,7 +103,8 @@ export class CacheConnector implements KvConnector {
   }
 
   async save(request: KvRequest, to: number, isFinal: boolean, engine: EngineKv): Promise<number> {
-    if (this.#options.role === "kv_consumer" || isSkipped(request)) return 0;
+    const { role, priorityLimit = Infinity } = this.#options;
+    if (role === "kv_consumer" || isSkipped(request) || request.priority > priorityLimit) return 0;
     const state = this.#stateOf(request);
     const end = this.#saveEnd(request, to, isFinal);
     if (end <= state.numStored || to < state.retryAt) return 0;
@@ -249,7 +252,8 @@ function isSkipped(request: KvRequest): boolean {
   return value === true || String(value).toLowerCase() === "true";
 }
 
-function scopeOf(request: KvRequest): PromptScope {
+/** What decides, beside its tokens, which chunks a request means: its salt and its `lmcache.tag.*`. */
+export function scopeOf(request: Pick<KvRequest, "cacheSalt" | "kvTransferParams">): PromptScope {
   const tags = Object.entries(request.kvTransferParams ?? {})
     .filter(([name]) => name.startsWith(TAG_PREFIX))
     .map(([name, value]) => [name.slice(TAG_PREFIX.length), String(value)]);

@@ -44,6 +44,8 @@ export interface KvRequest {
   readonly tokens: Int32Array;
   /** Tokens of the prompt; those after it were generated. */
   readonly numPromptTokens: number;
+  /** Lower is more urgent. */
+  readonly priority: number;
   /** Keeps tenants apart. */
   readonly cacheSalt?: string | undefined;
   /** Per-request settings (`kv_transfer_params`), keys as LMCache writes them: "lmcache.skip_save". */

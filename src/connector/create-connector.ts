@@ -37,12 +37,14 @@ export async function createConnector(options: CreateConnectorOptions): Promise<
     logger.warn("KV caching is off: this platform has no memory that an engine can reach");
     return { connector: new NullConnector(), cache: undefined };
   }
-  const { saveDecodeCache, saveUnfullChunk, minRetrieveTokens, blockingTimeoutMs } = config;
+  const { saveDecodeCache, saveUnfullChunk, priorityLimit, minRetrieveTokens, blockingTimeoutMs } =
+    config;
   const connector = new CacheConnector({
     cache,
     role,
     saveDecodeCache,
     saveUnfullChunk,
+    priorityLimit,
     minRetrieveTokens,
     blockingTimeoutMs,
     estimatePrefillMs,

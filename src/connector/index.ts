@@ -1,4 +1,4 @@
-export { CacheConnector } from "./cache-connector.ts";
+export { CacheConnector, scopeOf } from "./cache-connector.ts";
 export type { CacheConnectorOptions, KvRole } from "./cache-connector.ts";
 export type * from "./connector.ts";
 export { createConnector } from "./create-connector.ts";

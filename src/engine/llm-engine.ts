@@ -222,7 +222,9 @@ export class LlmEngine implements Engine {
       sequence.numComputed = end;
       const entry = this.#requests.get(sequence);
       if (entry === undefined) continue;
-      if (sequence.numGenerated === 0 || end > sequence.numPromptTokens) this.#save(sequence);
+      if (sequence.numGenerated === 0 || end > sequence.numPromptTokens) {
+        this.#save(sequence, end === sequence.numPromptTokens);
+      }
       if (sampled === undefined) continue;
       sequence.firstTokenMs ??= this.#options.clock.nowMs();
       const reason = entry.accept(sampled);
@@ -231,10 +233,9 @@ export class LlmEngine implements Engine {
   }
 
   /** Starts to take what was computed out of the engine; the loop does not wait for it. */
-  #save(sequence: Sequence): void {
+  #save(sequence: Sequence, isFinal: boolean): void {
     const kv = this.#kv.get(sequence);
     if (kv === undefined) return;
-    const isFinal = sequence.numComputed === sequence.numPromptTokens;
     kv.track(this.#connector.save(sequence, sequence.numComputed, isFinal, kv));
   }
 
@@ -262,11 +263,12 @@ export class LlmEngine implements Engine {
     sequence.state = "finished";
     entry.output.close(error);
     entry.abort.abort();
+    if (reason === "stop" || reason === "length") this.#save(sequence, true);
     this.#connector.finish(sequence);
     this.#publishFinished(sequence, reason);
     const kv = this.#kv.get(sequence);
     // An answer's last chunks may still be on their way out; nobody waits for those of an aborted one.
-    if (kv !== undefined && reason !== "abort" && reason !== "error" && kv.numSaving > 0) {
+    if (kv !== undefined && kv.numSaving > 0 && reason !== "abort" && reason !== "error") {
       void kv.settled().then(() => this.#release(sequence));
     } else {
       this.#release(sequence);

@@ -11,9 +11,7 @@ export interface OpenModelOptions
   /** As users name it: a path, or synth:25m. */
   readonly model: string;
   /** Undefined: no cache. */
-  readonly cache?:
-    | { readonly config: CacheConfig; readonly role?: KvRole | undefined }
-    | undefined;
+  readonly cache?: { readonly config: CacheConfig; readonly role?: KvRole | undefined } | undefined;
 }
 
 export interface OpenedModel {

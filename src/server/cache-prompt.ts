@@ -1,4 +1,5 @@
 import type { PromptScope } from "../cache/index.ts";
+import { scopeOf } from "../connector/index.ts";
 import {
   ApiError,
   type CachePromptFields,
@@ -12,8 +13,6 @@ export interface ScopedTokens {
   readonly tokens: Int32Array;
   readonly scope: PromptScope;
 }
-
-const TAG_PREFIX = "lmcache.tag.";
 
 /**
  * The token ids that a request for an answer with the same fields would be run with.
@@ -34,7 +33,8 @@ export async function toScopedTokens(
       { param: "prompt", code: "context_length_exceeded" },
     );
   }
-  return { tokens, scope: scopeOf(request.fields) };
+  const { cache_salt: cacheSalt, kv_transfer_params: kvTransferParams } = request.fields;
+  return { tokens, scope: scopeOf({ cacheSalt, kvTransferParams }) };
 }
 
 async function tokenize(
@@ -59,11 +59,4 @@ async function tokenize(
       return prompt.tokens;
     }
   }
-}
-
-function scopeOf(fields: CachePromptFields): PromptScope {
-  const tags = Object.entries(fields.kv_transfer_params ?? {})
-    .filter(([name]) => name.startsWith(TAG_PREFIX))
-    .map(([name, value]) => [name.slice(TAG_PREFIX.length), String(value)]);
-  return { salt: fields.cache_salt, tags: Object.fromEntries(tags) };
 }

@@ -39,7 +39,13 @@ class Setup {
   }
 
   request(tokens: Int32Array, fields: Partial<KvRequest> = {}): KvRequest {
-    return { id: `r${this.#nextId++}`, tokens, numPromptTokens: tokens.length, ...fields };
+    return {
+      id: `r${this.#nextId++}`,
+      tokens,
+      numPromptTokens: tokens.length,
+      priority: 0,
+      ...fields,
+    };
   }
 
   /**
@@ -211,6 +217,15 @@ describe("CacheConnector", () => {
       expect(await setup.fixture.cache.locate(tokens)).toEqual({ LocalCPUBackend: 0 });
     }
     await setup.serve(tokens, 512, { kvTransferParams: { "lmcache.skip_save": false } });
+    expect(await setup.fixture.cache.locate(tokens)).toEqual({ LocalCPUBackend: 600 });
+  });
+
+  test("save() leaves out requests of a higher priority value than the limit", async () => {
+    open({ priorityLimit: 5 });
+    const tokens = makeTokens(600);
+    await setup.serve(tokens, 512, { priority: 6 });
+    expect(await setup.fixture.cache.locate(tokens)).toEqual({ LocalCPUBackend: 0 });
+    await setup.serve(tokens, 512, { priority: 5 });
     expect(await setup.fixture.cache.locate(tokens)).toEqual({ LocalCPUBackend: 600 });
   });
 

@@ -39,7 +39,7 @@ describe("createConnector()", () => {
 
   /** @returns the number of tokens loaded */
   async function serve({ connector, cache }: ConnectedCache, tokens: Int32Array): Promise<number> {
-    const request: KvRequest = { id: "r", tokens, numPromptTokens: tokens.length };
+    const request: KvRequest = { id: "r", tokens, numPromptTokens: tokens.length, priority: 0 };
     const engine = new FakeEngine(cache!.pool);
     let numLoaded: number;
     {

@@ -178,6 +178,19 @@ describe("LlmEngine", () => {
     expect(connector.numHeld).toBe(0);
   });
 
+  it("saves the prompt when it is complete, and the answer when it is", async () => {
+    const connector = new FakeConnector();
+    const finals: number[] = [];
+    const save = connector.save.bind(connector);
+    connector.save = (request, to, isFinal, kv) => {
+      if (isFinal) finals.push(to);
+      return save(request, to, isFinal, kv);
+    };
+    const { engine } = createEngine({ connector });
+    await generate(engine, promptOf(100), { maxTokens: 10 });
+    expect(finals).toEqual([100, 109]);
+  });
+
   it("computes the last prompt token even when everything is stored", async () => {
     const { engine, runner } = createEngine({ connector: new FakeConnector() });
     const prompt = promptOf(64);
