@@ -221,7 +221,7 @@ describe("CacheConnector", () => {
   });
 
   test("save() leaves out requests of a higher priority value than the limit", async () => {
-    open({ priorityLimit: 5 });
+    open({}, { priorityLimit: 5 });
     const tokens = makeTokens(600);
     await setup.serve(tokens, 512, { priority: 6 });
     expect(await setup.fixture.cache.locate(tokens)).toEqual({ LocalCPUBackend: 0 });
@@ -263,8 +263,8 @@ describe("CacheConnector", () => {
     await setup.serve(tokens);
     const engine = setup.engine();
     await setup.load(setup.request(tokens), engine);
-    expect(engine.peakInFlight).toBe(2);
     expect(engine.restoreCalls[0]).toHaveLength(1);
+    expect(engine.restoreCalls[1]!.length).toBeGreaterThan(1);
   });
 
   test("load() answers what came when the engine takes no more, or fails", async () => {
@@ -310,8 +310,8 @@ describe("CacheConnector", () => {
 
   test("load() does not charge the tiers for a busy engine", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    open({}, { blockingTimeoutMs: 1000 });
-    const tokens = makeTokens(30 * 256);
+    open({ numSlabs: 200 }, { blockingTimeoutMs: 1000 });
+    const tokens = makeTokens(140 * 256);
     await setup.serve(tokens);
     const engine = setup.engine();
     let step!: () => void;
@@ -322,7 +322,7 @@ describe("CacheConnector", () => {
     while (engine.restoreCalls.length < 2) await nextTurn();
     await vi.advanceTimersByTimeAsync(5000);
     step();
-    expect(await loading).toBe(30 * 256 - 1);
+    expect(await loading).toBe(140 * 256 - 1);
   });
 
   test("load() ends when the request is aborted", async () => {
