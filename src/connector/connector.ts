@@ -1,5 +1,3 @@
-import type { Logger } from "../core/index.ts";
-
 /**
  * What the inference engine knows of the cache. The engine asks three things of it: what is stored of
  * this prompt, bring it in, take this out. It never rejects because a cache failed: a broken cache
@@ -95,9 +93,4 @@ export interface EngineKvLayout {
   tokenPartBytes(numTokens: number): number;
   /** Bytes of a state part; 0 for models that need none. */
   readonly stateBytes: number;
-}
-
-export interface KvConnectorOptions {
-  readonly layout: EngineKvLayout;
-  readonly logger: Logger;
 }

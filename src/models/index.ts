@@ -1,4 +1,3 @@
-export { fingerprintWeights } from "./fingerprint.ts";
 export { readGgufInfo, type GgufInfo } from "./gguf-info.ts";
 export type { WriteProgress } from "./gguf-writer.ts";
 export { resolveModel, type ResolveModelOptions, type ResolvedModel } from "./resolve.ts";

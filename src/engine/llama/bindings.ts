@@ -24,7 +24,6 @@ export const KV_TYPES: Readonly<Record<string, { readonly id: number; readonly d
 export const FLASH_ATTENTION_ENABLED = 1;
 /** `llama_state_seq_*_ext`: only the sliding window or the recurrent state. */
 export const STATE_PARTIAL_ONLY = 1;
-export const TOKEN_ATTRIBUTE_CONTROL = 8;
 
 const modelParams = koffi.struct("llama_model_params", {
   devices: "void *",
