@@ -15,8 +15,8 @@ const MAX_BATCHES_IN_FLIGHT = 2;
 export type ChunkConsumer = (chunks: readonly LoadedChunk[]) => Promise<number>;
 
 /**
- * Hands chunks to an engine while the next ones are being read and checked: at once when the engine is
- * idle, in batches when it is not. Owns the buffers that are pushed.
+ * Hands chunks to an engine while the next ones are being read and checked: in batches, and what
+ * there is when the engine has nothing else to do. Owns the buffers that are pushed.
  */
 export class RestoreQueue {
   readonly #consume: ChunkConsumer;
@@ -26,6 +26,7 @@ export class RestoreQueue {
   readonly #batches: Promise<void>[] = [];
   #hasEnded = false;
   #failure: unknown;
+  #idle: NodeJS.Immediate | undefined;
 
   /** Chunks offered to the engine so far. */
   numOffered = 0;
@@ -41,13 +42,17 @@ export class RestoreQueue {
   async push(chunk: LoadedChunk): Promise<boolean> {
     this.#waiting.push(chunk);
     this.#waitingBytes += chunk.payloadBytes;
-    this.#send();
+    if (this.#isFull) this.#send();
+    // What is in RAM comes all in this turn, and each call to the engine costs: see what else there is.
+    else this.#idle ??= setImmediate(() => this.#sendIfIdle());
     while (this.#isFull && !this.#hasEnded) await this.#batches[0];
     return !this.#hasEnded;
   }
 
   /** Resolves when the engine needs none of the buffers any more. */
   async finish(): Promise<void> {
+    clearImmediate(this.#idle);
+    this.#send();
     while (this.#batches.length > 0) await this.#batches[0];
     for (const chunk of this.#waiting.splice(0)) chunk.buffer[Symbol.dispose]();
     if (this.#failure !== undefined) throw this.#failure;
@@ -57,9 +62,13 @@ export class RestoreQueue {
     return this.#waiting.length >= MAX_BATCH_CHUNKS || this.#waitingBytes >= MAX_BATCH_BYTES;
   }
 
+  #sendIfIdle(): void {
+    this.#idle = undefined;
+    if (this.#batches.length === 0) this.#send();
+  }
+
   #send(): void {
     if (this.#hasEnded || this.#waiting.length === 0) return;
-    if (this.#batches.length > 0 && !this.#isFull) return;
     if (this.#batches.length >= MAX_BATCHES_IN_FLIGHT) return;
     const batch = this.#waiting;
     this.#waiting = [];
@@ -85,6 +94,6 @@ export class RestoreQueue {
       this.end = chunk.end;
       this.numBytes += chunk.payloadBytes;
     }
-    this.#send();
+    if (this.#batches.length === 0 || this.#isFull) this.#send();
   }
 }

@@ -8,6 +8,8 @@ import type { Service } from "./service.ts";
 const HEADERS = {
   "content-type": "text/event-stream; charset=utf-8",
   "cache-control": "no-cache",
+  // Said here, the HTTP adapter sends what it has at once; otherwise it waits for more to find a length.
+  "transfer-encoding": "chunked",
   // nginx would collect the events otherwise.
   "x-accel-buffering": "no",
 };
@@ -75,7 +77,15 @@ export async function eventStreamResponse(
     },
     { highWaterMark: 0 },
   );
+  sendTogether(context);
   return context.newResponse(body, 200, HEADERS);
+}
+
+/** Headers and the first event leave in one packet: each one wakes the client up. */
+function sendTogether(context: Context): void {
+  const outgoing = (context.env as Partial<HttpBindings> | undefined)?.outgoing;
+  outgoing?.cork();
+  setImmediate(() => outgoing?.uncork());
 }
 
 async function firstOrTimeout(first: Promise<unknown>, timeoutMs: number): Promise<void> {

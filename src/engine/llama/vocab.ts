@@ -1,5 +1,6 @@
 import { koffi } from "../../native/index.ts";
 import type { LlamaFunctions, Pointer } from "./bindings.ts";
+import { TokenizedTexts } from "./tokenized-texts.ts";
 
 /** Below this many characters a call costs less than a trip to another thread. */
 const SYNC_TEXT_LENGTH = 1024;
@@ -14,6 +15,8 @@ export class LlamaVocab {
   readonly #vocab: Pointer;
   readonly #pieces: (Uint8Array | undefined)[] = [];
   readonly #specialPieces: (Uint8Array | undefined)[] = [];
+  /** By the two settings of tokenize. */
+  readonly #recent: Record<string, TokenizedTexts> = {};
 
   constructor(functions: LlamaFunctions, model: Pointer) {
     this.#functions = functions;
@@ -28,9 +31,23 @@ export class LlamaVocab {
     return this.#vocab;
   }
 
-  /** Long texts are split on another thread: 100 kB would hold up every stream for tens of milliseconds. */
+  /**
+   * Long texts are split on another thread: 100 kB would hold up every stream for tens of milliseconds.
+   *
+   * @returns not to be written to
+   */
   async tokenize(text: string, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array> {
     const bytes = Buffer.from(text, "utf8");
+    if (bytes.length < SYNC_TEXT_LENGTH) return this.#split(bytes, addSpecial, parseSpecial);
+    const recent = (this.#recent[`${addSpecial} ${parseSpecial}`] ??= new TokenizedTexts());
+    const known = recent.get(text);
+    if (known !== undefined) return known;
+    const tokens = await this.#split(bytes, addSpecial, parseSpecial);
+    recent.add(text, tokens);
+    return tokens;
+  }
+
+  async #split(bytes: Buffer, addSpecial: boolean, parseSpecial: boolean): Promise<Int32Array> {
     // A token is at least a byte; room for BOS, EOS and an added space.
     let tokens = new Int32Array(bytes.length + 4);
     for (;;) {

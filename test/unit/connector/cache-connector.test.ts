@@ -257,16 +257,6 @@ describe("CacheConnector", () => {
     expect(engine.restoreCalls).toEqual([]);
   });
 
-  test("load() checks chunks while earlier ones are being restored", async () => {
-    open();
-    const tokens = makeTokens(20 * 256);
-    await setup.serve(tokens);
-    const engine = setup.engine();
-    await setup.load(setup.request(tokens), engine);
-    expect(engine.restoreCalls[0]).toHaveLength(1);
-    expect(engine.restoreCalls[1]!.length).toBeGreaterThan(1);
-  });
-
   test("load() answers what came when the engine takes no more, or fails", async () => {
     open();
     const tokens = makeTokens(1500);
