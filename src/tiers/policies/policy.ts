@@ -17,6 +17,11 @@ export interface EvictionPolicy {
   /** A chunk went, by eviction or otherwise. Unknown keys are ignored. */
   remove(key: ChunkKey): void;
   /**
+   * Whether a chunk that is to come in is worth the room that must be made for it. Asked by tiers that
+   * can still refuse it, when they are full, before `victim` and `add`. Without it every chunk is.
+   */
+  admits?(key: ChunkKey, parent: ChunkKey | undefined): boolean;
+  /**
    * The chunk to give up next, still resident until `remove`; undefined when every candidate is held.
    *
    * @param isHeld leased chunks, which must stay

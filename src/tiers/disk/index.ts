@@ -1,0 +1,4 @@
+export { DiskTier } from "./disk-tier.ts";
+export type { DiskTierOptions } from "./disk-tier-parts.ts";
+export { chunkFileName, chunkNamePrefix, parseChunkFileName } from "./chunk-path.ts";
+export type { ChunkNaming } from "./chunk-path.ts";

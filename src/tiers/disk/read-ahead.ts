@@ -1,0 +1,70 @@
+import type { ChunkKey } from "../../core/index.ts";
+import type { KvBuffer } from "../../memory/index.ts";
+
+/** Somebody who may no longer want what was asked for. */
+export interface Reader {
+  readonly isCancelled: boolean;
+}
+
+/** See DiskReader.start. */
+export type StartRead = (
+  key: ChunkKey,
+  reader: Reader,
+  done: (buffer: KvBuffer | undefined) => void,
+) => boolean;
+
+interface Read {
+  isDone: boolean;
+  buffer: KvBuffer | undefined;
+}
+
+/** The reads of one load that are under way or done and not yet taken, in order. */
+export class ReadAhead implements Reader {
+  readonly #reads: Read[] = [];
+  #isCancelled = false;
+  #wake: (() => void) | undefined;
+
+  get size(): number {
+    return this.#reads.length;
+  }
+  get isCancelled(): boolean {
+    return this.#isCancelled;
+  }
+
+  /** @returns false if there is no memory to read into */
+  begin(key: ChunkKey, start: StartRead): boolean {
+    const read: Read = { isDone: false, buffer: undefined };
+    if (!start(key, this, (buffer) => this.#end(read, buffer))) return false;
+    this.#reads.push(read);
+    return true;
+  }
+
+  /** Whether the first one is still being read. */
+  get isWaiting(): boolean {
+    return this.#reads[0]?.isDone === false;
+  }
+
+  /** Resolves when the first one is there, or nobody wants it any more. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => (this.#wake = resolve));
+  }
+
+  /** Takes the first one. Undefined when it could not be had, or there is none. */
+  take(): KvBuffer | undefined {
+    return this.#reads.shift()?.buffer;
+  }
+
+  /** Gives back what is there and what will be. */
+  cancel(): void {
+    this.#isCancelled = true;
+    for (const { buffer } of this.#reads.splice(0)) buffer?.[Symbol.dispose]();
+    this.#wake?.();
+  }
+
+  #end(read: Read, buffer: KvBuffer | undefined): void {
+    read.isDone = true;
+    if (this.#isCancelled) buffer?.[Symbol.dispose]();
+    else read.buffer = buffer;
+    if (read === this.#reads[0]) this.#wake?.();
+  }
+}
