@@ -1,6 +1,12 @@
-import { NullConnector } from "../connector/null-connector.ts";
+import { loadCacheConfig } from "../config/index.ts";
+import { createConnector } from "../connector/index.ts";
 import { MiB, silentLogger, subscribe } from "../core/index.ts";
-import { type Engine, defaultSamplingParams, loadLlamaEngine } from "../engine/index.ts";
+import {
+  type Engine,
+  type GenerateRequest,
+  defaultSamplingParams,
+  loadLlamaEngine,
+} from "../engine/index.ts";
 import { median } from "./statistics.ts";
 
 /** The least a warm request can take: its KV must be moved once, and one token must be computed. */
@@ -16,6 +22,8 @@ export interface Floor {
   readonly totalMs: number;
   /** Computing the KV in the engine, without a server around it. */
   readonly prefillMs: number;
+  /** The same prompt again, out of CPU RAM, in the same process: what the library adds to the floor. Median. */
+  readonly libraryMs: number;
 }
 
 export interface FloorOptions {
@@ -28,12 +36,13 @@ export interface FloorOptions {
 
 const NUM_DECODES = 15;
 const NUM_COPIES = 9;
+const NUM_WARM_REQUESTS = 15;
 /** Written between two copies: no cache of a CPU is larger, so each copy is from memory to memory. */
 const CACHE_WASH_BYTES = 256 * MiB;
 
 /**
- * Runs the same engine as the server, without server and cache: a prompt of that length, then single
- * tokens.
+ * Runs the same engine as the server, without a server: a prompt of that length, then single tokens,
+ * then the prompt again.
  *
  * @returns undefined for models whose KV cannot be moved
  */
@@ -48,15 +57,47 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
     maxNumSeqs: 1,
     numThreads,
     logger: silentLogger,
-    connect: (layout) => {
+    connect: async (layout) => {
       kvBytes = layout.tokenPartBytes(numTokens);
-      return Promise.resolve(new NullConnector());
+      // Room for the prompt, the headers of its chunks and a rest.
+      const maxLocalCpuSize = `${Math.ceil((2 * kvBytes) / MiB) + 16}MiB`;
+      const cache = loadCacheConfig({
+        env: {},
+        cwd: process.cwd(),
+        overrides: { maxLocalCpuSize },
+      });
+      const connection = { config: cache.config, layout, logger: silentLogger };
+      return (await createConnector(connection)).connector;
     },
   });
   if (kvBytes === undefined) return undefined;
   const { prefillMs, decodeMs } = await timeSteps(engine, numTokens, signal);
+  const libraryMs = await timeWarmRequests(engine, numTokens, signal);
   const memcpyMs = timeCopies(kvBytes);
-  return { numTokens, kvBytes, memcpyMs, decodeMs, totalMs: memcpyMs + decodeMs, prefillMs };
+  const totalMs = memcpyMs + decodeMs;
+  return { numTokens, kvBytes, memcpyMs, decodeMs, totalMs, prefillMs, libraryMs };
+}
+
+async function timeWarmRequests(
+  engine: Engine,
+  numTokens: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const timesMs: number[] = [];
+  for (let index = 0; index < NUM_WARM_REQUESTS; index++) {
+    const startMs = performance.now();
+    for await (const _ of engine.generate(requestOf(engine, numTokens, 1), signal));
+    timesMs.push(performance.now() - startMs);
+  }
+  return median(timesMs);
+}
+
+function requestOf(engine: Engine, numTokens: number, maxTokens: number): GenerateRequest {
+  return {
+    id: "floor",
+    promptTokens: somePrompt(numTokens, engine.model.vocabSize),
+    sampling: { ...defaultSamplingParams, temperature: 0, maxTokens, ignoreEos: true },
+  };
 }
 
 async function timeSteps(
@@ -76,16 +117,7 @@ async function timeSteps(
     }
   });
   try {
-    const request = {
-      id: "floor",
-      promptTokens: somePrompt(numTokens, engine.model.vocabSize),
-      sampling: {
-        ...defaultSamplingParams,
-        temperature: 0,
-        maxTokens: NUM_DECODES + 1,
-        ignoreEos: true,
-      },
-    };
+    const request = requestOf(engine, numTokens, NUM_DECODES + 1);
     for await (const _ of engine.generate(request, signal));
   } finally {
     unsubscribe();

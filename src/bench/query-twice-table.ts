@@ -24,6 +24,13 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
   if (floor) {
     const copy = `copying ${formatBytes(floor.kvBytes)} ${formatMs(floor.memcpyMs)} + one decode step ${formatMs(floor.decodeMs)}`;
     lines.push(row("floor", `${formatMs(floor.totalMs).padStart(9)}   ${copy}`));
+    const overFloor = (floor.libraryMs / floor.totalMs).toFixed(2);
+    lines.push(
+      row(
+        "library",
+        `${formatMs(floor.libraryMs).padStart(9)}   warm without HTTP, in one process: ${overFloor} times the floor`,
+      ),
+    );
   }
   lines.push("", row("ratio", `${formatSooner(report.coldOverWarm)}${overFloor(report)}`));
   lines.push(row("answer", report.isAnswerEqual ? "the same tokens both times" : "DIFFERENT"));
