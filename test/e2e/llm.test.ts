@@ -1,0 +1,70 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LLM, UsageError } from "../../src/index.ts";
+
+describe("LLM", () => {
+  let llm: LLM;
+  beforeAll(async () => {
+    llm = await LLM.load("synth:1m", {
+      threads: 1,
+      maxModelLen: 2048,
+      cache: { maxLocalCpuSize: "64MiB" },
+    });
+  });
+  afterAll(() => llm[Symbol.asyncDispose]());
+
+  const prompt = "The same long prompt, over and over. ".repeat(20);
+
+  async function textOf(answer: AsyncIterable<string>): Promise<string> {
+    let text = "";
+    for await (const piece of answer) text += piece;
+    return text;
+  }
+
+  it("answers a prompt twice alike, the second time from the cache", async () => {
+    const cold = llm.generate(prompt, { maxTokens: 20, temperature: 0 });
+    const warm = llm.generate(prompt, { maxTokens: 20, temperature: 0 });
+    const text = await textOf(cold);
+    expect(text).toHaveLength(20);
+    expect(await textOf(warm)).toBe(text);
+    expect([cold.numCachedTokens, warm.numCachedTokens]).toEqual([0, prompt.length - 1]);
+    expect([warm.numTokens, warm.finishReason]).toEqual([20, "length"]);
+    expect(llm.stats().cache?.tiers["LocalCPUBackend"]?.numChunks).toBeGreaterThan(0);
+  });
+
+  it("takes token ids, and gives text back for them", async () => {
+    const tokens = await llm.tokenize(prompt);
+    expect(llm.detokenize(tokens)).toBe(prompt);
+    const options = { maxTokens: 5, temperature: 0 };
+    expect(await textOf(llm.generate(tokens, options))).toBe(
+      await textOf(llm.generate(prompt, options)),
+    );
+  });
+
+  it("answers a conversation by the model's template", async () => {
+    const answer = llm.chat([{ role: "user", content: "Hello" }], { maxTokens: 8, temperature: 0 });
+    expect(await textOf(answer)).toHaveLength(8);
+  });
+
+  it("gives the same sample for the same seed", async () => {
+    const options = { maxTokens: 12, temperature: 1, seed: 7 };
+    const one = await textOf(llm.generate(prompt, options));
+    expect(await textOf(llm.generate(prompt, options))).toBe(one);
+    expect(await textOf(llm.generate(prompt, { ...options, seed: 8 }))).not.toBe(one);
+  });
+
+  it("ends when the reader leaves the loop or aborts", async () => {
+    for await (const _ of llm.generate(prompt)) break;
+    const abort = new AbortController();
+    const answer = textOf(llm.generate(prompt, { signal: abort.signal }));
+    abort.abort();
+    await expect(answer).rejects.toThrow();
+    await textOf(llm.generate("x", { maxTokens: 1 }));
+    expect(llm.stats().engine).toMatchObject({ numRunning: 0, numWaiting: 0, numUsedCells: 0 });
+  });
+
+  it("refuses what cannot be in a sentence", async () => {
+    await expect(LLM.load("no-such-file.gguf")).rejects.toThrow(UsageError);
+    await expect(LLM.load("synth:1m", { maxModelLen: 10_000_000 })).rejects.toThrow(UsageError);
+    await expect(LLM.load("synth:1m", { cache: { chunkSize: -1 } })).rejects.toThrow(/chunk_size/);
+  });
+});
