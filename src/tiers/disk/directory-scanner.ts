@@ -10,6 +10,7 @@ import type { FileInspector, FoundFile } from "./file-inspector.ts";
 import { type FileSystem, errorCodeOf, removeIfPossible } from "./file-system.ts";
 import type { Outage } from "./outage.ts";
 import { type TemporaryNames, isTemporaryName } from "./temporary-names.ts";
+import { sweepTemporaryFiles } from "./temporary-sweep.ts";
 
 /** Small calls in flight. Their cost is the way to another thread and back, which many share. */
 const NUM_CALLS = 32;
@@ -165,7 +166,7 @@ export class DirectoryScanner {
 
   /** @returns where there are chunk files that are not in the books */
   async #list(seen: Set<ChunkKey>): Promise<Location[]> {
-    const { fileSystem, places, space, outage } = this.#options;
+    const { fileSystem, places, space, outage, temporaryNames } = this.#options;
     const unknown: Location[] = [];
     const temporary: string[] = [];
     for (const directory of places.directories) {
@@ -187,24 +188,10 @@ export class DirectoryScanner {
         await fileSystem.makeDirectory(directory);
       }
     }
-    await this.#tidy(temporary);
+    const swept = await sweepTemporaryFiles(temporary, temporaryNames, fileSystem);
+    space.strayBytes = swept.strayBytes;
+    if (swept.isShared) this.#noticeOthers();
     return unknown;
-  }
-
-  async #tidy(temporary: readonly string[]): Promise<void> {
-    const { fileSystem, inspector, space, temporaryNames } = this.#options;
-    let strayBytes = 0;
-    await this.#forEach(temporary, async (file) => {
-      const name = path.basename(file);
-      const status = temporaryNames.isInUse(name) ? undefined : await inspector.status(file);
-      if (status === undefined) return;
-      // Compared with the file system's clock, so not with the injected one.
-      const isStale = temporaryNames.isStale(name, Date.now() - status.modifiedMs);
-      if (isStale && (await removeIfPossible(fileSystem, file))) return;
-      if (!isStale) this.#noticeOthers();
-      strayBytes += status.byteLength;
-    });
-    space.strayBytes = strayBytes;
   }
 
   /** @returns newest first */

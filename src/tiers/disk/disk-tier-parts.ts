@@ -109,7 +109,7 @@ export async function assembleDiskTier(
     remover,
     scanner,
     temporaryNames,
-    maxInFlightBytes: options.maxInFlightBytes ?? pool.capacityBytes / 2,
+    maxInFlightBytes: options.maxInFlightBytes ?? Math.max(pool.slabBytes, pool.capacityBytes / 2),
   });
   return { ...shared, numIoThreads, scanner, remover, reader, writer, recency };
 }

@@ -8,11 +8,6 @@ import { type DiskTierOptions, type DiskTierParts, assembleDiskTier } from "./di
 const NAME = "LocalDiskBackend";
 /** Chunks that another process may have written are asked for in groups of this size. */
 const PROBE_GROUP = 16;
-/**
- * Reads ahead of the consumer, per thread. Chunks are given out in order, so a few more than the threads
- * keep them busy while the first is awaited; many more only spread the bytes over more of the pool.
- */
-const READS_AHEAD_PER_THREAD = 1.5;
 /** A disk that hangs is no disk: to look for a file takes well under a millisecond, */
 const PROBE_TIMEOUT_MS = 1_000;
 /** and it does not keep the process from ending. */
@@ -85,7 +80,8 @@ export class DiskTier implements Tier {
     return new DiskLease({
       keys: held,
       buffers,
-      numReadAhead: Math.ceil(READS_AHEAD_PER_THREAD * numIoThreads),
+      // More would only spread the bytes over more of the pool, which costs a third of the speed.
+      numReadAhead: numIoThreads,
       startRead: (key, consumer, done) => {
         // Once the tier is closed the pool may go.
         if (this.#closing === undefined) return reader.start(key, consumer, done);

@@ -201,8 +201,9 @@ export class DiskWriter {
     return space.hasRoomFor(numWaitingBytes + fileBytes);
   }
 
+  /** After an outage it must be known again what is there before anything is added to it. */
   get #isPaused(): boolean {
-    return this.#options.outage.isActive || this.#options.writeOutage.isActive;
+    return this.#options.outage.isSuspect || this.#options.writeOutage.isActive;
   }
 
   async #isThere(target: string, fileBytes: number): Promise<boolean> {

@@ -34,7 +34,7 @@ export class FileInspector {
   async find(key: ChunkKey, place: PlaceId): Promise<FoundFile | undefined> {
     const { places, remover } = this.#options;
     const path = places.pathOf(place, key);
-    const status = await this.status(path);
+    const status = await this.#status(path);
     if (!status?.isFile) return undefined;
     const { byteLength: fileBytes, modifiedMs } = status;
     if (fileBytes > 0 && fileBytes % PAGE_BYTES === 0) return { key, place, fileBytes, modifiedMs };
@@ -57,7 +57,7 @@ export class FileInspector {
     return undefined;
   }
 
-  async status(path: string): Promise<FileStatus | undefined> {
+  async #status(path: string): Promise<FileStatus | undefined> {
     try {
       return await this.#options.fileSystem.status(path);
     } catch {

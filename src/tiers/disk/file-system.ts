@@ -4,6 +4,8 @@ export interface FileStatus {
   readonly isFile: boolean;
   readonly byteLength: number;
   readonly modifiedMs: number;
+  /** When anything about the file changed, its name included. */
+  readonly changedMs: number;
 }
 
 /**
@@ -40,7 +42,12 @@ export const nodeFileSystem: FileSystem = {
   close: (file) => promised((done) => fs.close(file, done)),
   status: async (path) => {
     const stats = await promised<fs.Stats>((done) => fs.stat(path, done));
-    return { isFile: stats.isFile(), byteLength: stats.size, modifiedMs: stats.mtimeMs };
+    return {
+      isFile: stats.isFile(),
+      byteLength: stats.size,
+      modifiedMs: stats.mtimeMs,
+      changedMs: stats.ctimeMs,
+    };
   },
   rename: (from, to) => promised((done) => fs.rename(from, to, done)),
   unlink: (path) => promised((done) => fs.unlink(path, done)),

@@ -35,7 +35,7 @@ export class Recency {
       if (this.#recent.has(key)) continue;
       if (executor.numQueued("refresh") >= MAX_QUEUED) return;
       this.#recent.add(key);
-      void executor.run("refresh", () => this.#write(key));
+      executor.submit("refresh", () => this.#write(key));
     }
   }
 

@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 /**
- * A temporary file of another machine or container is nobody's when it has not been written to for
+ * A temporary file of another machine or container is nobody's when nothing has happened to it for
  * this long: whether its process lives cannot be seen from here. To write a chunk takes seconds at most.
  */
 const FOREIGN_STALE_AFTER_MS = 10 * 60_000;
@@ -42,7 +42,7 @@ export class TemporaryNames {
   /**
    * Whether nobody writes this file any more.
    *
-   * @param ageMs time since the last write to it
+   * @param ageMs time since it was last written to or renamed
    */
   isStale(name: string, ageMs: number): boolean {
     if (name.startsWith(this.#owner)) return !this.#inUse.has(name);

@@ -213,7 +213,14 @@ describe("what is not a chunk of ours", () => {
 
   test("a temporary file goes when its process is gone, else it stays and counts", async () => {
     await using bench = await DiskBench.make();
-    const other = await bench.open();
+    const other = await bench.open({
+      fileSystem: fileSystemWith({
+        status: async (file) => {
+          const status = await nodeFileSystem.status(file);
+          return file.includes("-2-123456-") ? { ...status, changedMs: 1_000_000 } : status;
+        },
+      }),
+    });
     const gate = new Gate();
     const writing = await bench.open({
       fileSystem: fileSystemWith({
@@ -234,7 +241,6 @@ describe("what is not a chunk of ours", () => {
     for (const name of [gone, reused, elsewhere, elsewhereAndOld]) {
       await writeFile(path.join(bench.directory, name), "rest");
     }
-    await utimes(path.join(bench.directory, elsewhereAndOld), 1000, 1000);
     expect(await other.clear()).toBe(0);
     expect((await bench.names()).toSorted()).toEqual([alive!, elsewhere].toSorted());
     expect(other.stats().usedBytes).toBe(FILE_BYTES + 4);
