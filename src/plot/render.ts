@@ -16,8 +16,8 @@ const LINE_HEIGHT = 22;
 const PNG_ZOOM = 2;
 
 /**
- * Draws a plot into a file. Title, subtitle, caption and a legend for `color: { legend: true }` are part of the
- * picture; the background is white. The directory is made when missing.
+ * Draws a plot into a file. Title, subtitle, caption and a legend for `color: { legend: true }` are
+ * part of the picture; the background is white. The directory is made when missing.
  *
  * @param file ends in .svg or .png
  * @throws UsageError for another ending and for a path that cannot be written
@@ -37,7 +37,8 @@ export async function renderPlot(options: Plot.PlotOptions, file: string): Promi
 }
 
 /**
- * The format that a file's name asks for: to refuse a name before the work whose plot it is to hold.
+ * The format that a file's name asks for: to refuse a name before the work whose plot it is to
+ * hold.
  *
  * @throws UsageError unless it ends in .svg or .png
  */

@@ -2,10 +2,15 @@ import type { ChunkKey } from "../../core/index.ts";
 import { OrderedPolicy } from "./ordered-policy.ts";
 import { type ChunkRecord, ReuseModel } from "./reuse-model.ts";
 
-/** Chunks that went are remembered, in multiples of those that are here: most reuses come after an eviction. */
-const GHOSTS_PER_CHUNK = 2;
+/**
+ * As many chunks that went are remembered as are here, but at least so many: a small cache has to
+ * remember for long, since most of its chunks come back long after they went.
+ */
 const MIN_GHOSTS = 4096;
-/** Records looked after at each use of a chunk: few enough to cost little, and all get their turn soon. */
+/**
+ * Records looked after at each use of a chunk: few enough to cost little, and all get their turn
+ * soon.
+ */
 const NUM_LOOKED_AFTER = 8;
 /** The model is updated each time that a part of the cache was used. */
 const UPDATES_PER_CACHE = 4;
@@ -15,12 +20,13 @@ const CACHES_PER_DECAY = 16;
 const MIN_USES_PER_DECAY = 2 ** 17;
 
 /**
- * Gives up the chunk from which the fewest hits are to be expected for the room it takes, as learned from the
- * traffic itself (see ReuseModel), and admits no chunk that would be the next to go. So it behaves like LRU
- * when the cache holds all that is used again, and like an admission filter when it holds little of it.
+ * Gives up the chunk from which the fewest hits are to be expected for the room it takes, as
+ * learned from the traffic itself (see ReuseModel), and admits no chunk that would be the next to
+ * go. So it behaves like LRU when the cache holds all that is used again, and like an admission
+ * filter when it holds little of it.
  *
- * The expectation changes while a chunk waits. Two hands go round the resident and the remembered chunks and
- * take a few of them up to date at each use, so that each call stays O(log n).
+ * The expectation changes while a chunk waits. Two hands go round the resident and the remembered
+ * chunks and take a few of them up to date at each use, so that each call stays O(log n).
  */
 export class AdaptivePolicy extends OrderedPolicy {
   readonly name = "ADAPTIVE";
@@ -29,6 +35,11 @@ export class AdaptivePolicy extends OrderedPolicy {
   readonly #records: (ChunkRecord | undefined)[] = [];
   readonly #worths: number[] = [];
   readonly #ghosts = new Map<ChunkKey, ChunkRecord>();
+  /**
+   * Stands at the oldest: all before it were taken out. A new iterator would step over each of
+   * them, at each call.
+   */
+  readonly #oldestGhost: Iterator<[ChunkKey, ChunkRecord]> = this.#ghosts.entries();
   #slotHand = 0;
   #ghostHand: Iterator<ChunkRecord> = this.#ghosts.values();
   #now = 0;
@@ -109,9 +120,9 @@ export class AdaptivePolicy extends OrderedPolicy {
 
   #remember(key: ChunkKey, record: ChunkRecord): void {
     this.#ghosts.set(key, record);
-    const maxGhosts = Math.max(MIN_GHOSTS, GHOSTS_PER_CHUNK * this.size);
-    for (const [oldest, old] of this.#ghosts) {
-      if (this.#ghosts.size <= maxGhosts) break;
+    const maxGhosts = Math.max(MIN_GHOSTS, this.size);
+    while (this.#ghosts.size > maxGhosts) {
+      const [oldest, old] = this.#oldestGhost.next().value as [ChunkKey, ChunkRecord];
       this.#model.observe(old, this.#now);
       this.#ghosts.delete(oldest);
     }

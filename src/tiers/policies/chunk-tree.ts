@@ -6,8 +6,8 @@ const NONE = -1;
  * The resident chunks and who extends whom. Each gets a slot, a small number that the orders of the
  * policies index by; slots are used again after their chunk went.
  *
- * A parent that is not resident has a slot too while a resident chunk names it, so that it knows its
- * children when it comes (back).
+ * A parent that is not resident has a slot too while a resident chunk names it, so that it knows
+ * its children when it comes (back).
  */
 export class ChunkTree {
   readonly #slots = new Map<ChunkKey, number>();

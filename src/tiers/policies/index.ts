@@ -6,12 +6,12 @@ import { LruPolicy } from "./lru.ts";
 import { MruPolicy } from "./mru.ts";
 import type { EvictionPolicy } from "./policy.ts";
 
+export * from "./adaptive.ts";
+export * from "./chunk-tree.ts";
 export * from "./fifo.ts";
 export * from "./lfu.ts";
 export * from "./lru.ts";
 export * from "./mru.ts";
-export * from "./adaptive.ts";
-export * from "./chunk-tree.ts";
 export * from "./ordered-policy.ts";
 export type * from "./policy.ts";
 export * from "./slot-heap.ts";

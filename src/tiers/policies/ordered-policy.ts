@@ -77,7 +77,10 @@ export abstract class OrderedPolicy implements EvictionPolicy {
     );
   }
 
-  /** To be called for a chunk whose place in the order changed at another time than when it came or was used. */
+  /**
+   * To be called for a chunk whose place in the order changed at another time than when it came or
+   * was used.
+   */
   protected reorder(slot: number): void {
     if (this.#leaves.has(slot)) this.#leaves.update(slot);
   }

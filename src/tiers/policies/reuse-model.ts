@@ -1,4 +1,7 @@
-/** What is known of one chunk. Times count uses of chunks: each chunk that is added or touched is one. */
+/**
+ * What is known of one chunk. Times count uses of chunks: each chunk that is added or touched is
+ * one.
+ */
 export interface ChunkRecord {
   numUses: number;
   /** It is the end of a prompt so far, as a partial last chunk is. */
@@ -19,7 +22,10 @@ const NUM_AGES = 20;
 const AGE_STARTS: readonly number[] = Array.from({ length: NUM_AGES + 1 }, (_, age) =>
   age === 0 ? 0 : 2 ** (YOUNGEST_LOG2 + age - 1),
 );
-/** A prompt's end is reused by the same prompt only, not by one that goes on. Taken for so much of another's chance. */
+/**
+ * A prompt's end is reused by the same prompt only, not by one that goes on. Taken for so much of
+ * another's chance.
+ */
 const PROMPT_END_FACTOR = 0.3;
 /** Reuses of a kind after which what was seen of it counts as much as what holds for all kinds. */
 const KIND_PRIOR_REUSES = 100;
@@ -28,10 +34,11 @@ const AGE_PRIOR_REUSES = 10;
 const AGE_PRIOR_STEEPNESS = 4;
 
 /**
- * Learns when chunks are used again. For each kind (how often used, prompt's end or not) and age since the last
- * use it keeps the number of reuses and the time spent at that age, also by chunks that are not resident;
- * their ratio is the chance of a reuse per unit of time. Kinds of which little was seen borrow from the others: a
- * chunk used n times is taken for n times as likely to be used again.
+ * Learns when chunks are used again. For each kind (how often used, prompt's end or not) and age
+ * since the last use it keeps the number of reuses and the time spent at that age, also by chunks
+ * that are not resident; their ratio is the chance of a reuse per unit of time. Kinds of which
+ * little was seen borrow from the others: a chunk used n times is taken for n times as likely to be
+ * used again.
  */
 export class ReuseModel {
   /** By kind and age. */
@@ -125,9 +132,10 @@ function ageOf(time: number): number {
 }
 
 /**
- * Keeping a chunk until some later age brings the chance that it is used before, and costs the time until then
- * or until that use. The best ratio over all later ages is what the chunk is worth (a Gittins index):
- * one that was just used may be worth more in a while, and one that has waited long enough nothing.
+ * Keeping a chunk until some later age brings the chance that it is used before, and costs the time
+ * until then or until that use. The best ratio over all later ages is what the chunk is worth (a
+ * Gittins index): one that was just used may be worth more in a while, and one that has waited long
+ * enough nothing.
  */
 function bestRatio(chances: Float64Array, fromAge: number): number {
   let unused = 1;

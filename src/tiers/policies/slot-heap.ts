@@ -8,7 +8,9 @@ export class SlotHeap {
   /** By slot; -1 for those that are not in the heap. */
   readonly #positions: number[] = [];
 
-  /** @param comesBefore a strict order; `update` must be told of each slot whose place in it changed */
+  /**
+   * @param comesBefore a strict order; `update` must be told of each slot whose place in it changed
+   */
   constructor(comesBefore: (a: number, b: number) => boolean) {
     this.#comesBefore = comesBefore;
   }
@@ -46,7 +48,10 @@ export class SlotHeap {
     return this.#slots[0];
   }
 
-  /** The first slot in order that is accepted. Visits no slot behind it but children of refused ones. */
+  /**
+   * The first slot in order that is accepted. Visits no slot behind it but children of refused
+   * ones.
+   */
   firstWhere(accepts: (slot: number) => boolean): number | undefined {
     return this.#first(0, undefined, accepts);
   }
