@@ -9,6 +9,11 @@ const DEMO_DIRECTORY = "bench-results";
 /** 128 + SIGINT, as shells have it. */
 const EXIT_INTERRUPTED = 130;
 
+const HELP = `
+Examples:
+  warmkv bench query-twice
+  warmkv bench tiers`;
+
 const QUERY_TWICE_HELP = `
 Starts a server of its own unless --url names one. LMCACHE_* variables and flags behind "--" are
 passed on to it; with such flags there is no floor, which is measured with the usual ones. Exits with 1
@@ -34,7 +39,8 @@ export function benchCommand(): Command {
   return new Command("bench")
     .description("measure what a warm cache gains")
     .addCommand(queryTwiceCommand())
-    .addCommand(tiersCommand());
+    .addCommand(tiersCommand())
+    .addHelpText("after", HELP);
 }
 
 interface QueryTwiceFlags {

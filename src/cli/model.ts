@@ -14,6 +14,11 @@ Examples:
   warmkv model synth --params 25m --out synth.gguf
   warmkv model synth --params 0.5b --out synth.gguf --seed 7`;
 
+const HELP = `
+Examples:
+  warmkv model synth --params 25m --out synth.gguf
+  warmkv model info synth.gguf`;
+
 const INFO_HELP = `
 Examples:
   warmkv model info model.gguf
@@ -24,7 +29,8 @@ export function modelCommand(): Command {
   return new Command("model")
     .description("make and inspect model files")
     .addCommand(synthCommand())
-    .addCommand(infoCommand());
+    .addCommand(infoCommand())
+    .addHelpText("after", HELP);
 }
 
 function synthCommand(): Command {

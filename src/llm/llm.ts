@@ -154,6 +154,7 @@ class EngineAnswer implements Answer {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
     const { signal, cacheSalt, ...sampling } = this.#options;
+    checkSampling(sampling);
     const request = {
       id: randomUUID(),
       promptTokens: await this.#prompt(),
@@ -169,6 +170,43 @@ class EngineAnswer implements Answer {
       this.numTokens += delta.tokens.length;
       this.finishReason = delta.finishReason;
       if (delta.text !== "") yield delta.text;
+    }
+  }
+}
+
+/** The sampling options that are numbers, and what each may be. */
+const NUMBERS: Readonly<Record<string, readonly [min: number, max: number]>> = {
+  temperature: [0, 100],
+  topP: [0, 1],
+  minP: [0, 1],
+  presencePenalty: [-2, 2],
+  frequencyPenalty: [-2, 2],
+  repetitionPenalty: [0.01, 100],
+};
+/** Whole numbers. */
+const COUNTS: Readonly<Record<string, number>> = { maxTokens: 1, minTokens: 0, numLogprobs: 0 };
+
+/** Plain JavaScript has no types to keep a wrong option out. */
+function checkSampling(sampling: Partial<SamplingParams>): void {
+  for (const [name, value] of Object.entries(sampling)) {
+    if (!Object.hasOwn(defaultSamplingParams, name)) {
+      const known = Object.keys(defaultSamplingParams).join(", ");
+      throw new UsageError(`Unknown option "${name}": wanted one of ${known}`, { param: name });
+    }
+    if (value === undefined) continue;
+    const range = NUMBERS[name];
+    if (range && !(typeof value === "number" && value >= range[0] && value <= range[1])) {
+      throw new UsageError(
+        `Cannot use ${name} ${JSON.stringify(value)}: wanted a number from ${range[0]} to ${range[1]}`,
+        { param: name },
+      );
+    }
+    const min = COUNTS[name];
+    if (min !== undefined && !(Number.isInteger(value) && (value as number) >= min)) {
+      throw new UsageError(
+        `Cannot use ${name} ${JSON.stringify(value)}: wanted a whole number, at least ${min}`,
+        { param: name },
+      );
     }
   }
 }

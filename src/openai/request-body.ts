@@ -118,7 +118,11 @@ function sentence(issue: z.core.$ZodIssue, body: unknown): string {
     value = (value as Record<PropertyKey, unknown> | undefined)?.[step];
   const wanted = issue.message.replace(/^(Invalid input|Too small|Too big): /, "");
   if (issue.code === "unrecognized_keys") return `unknown field '${issue.keys[0]}'`;
-  return value === undefined ? `it is missing; ${wanted}` : `${wanted}, got ${describe(value)}`;
+  if (value !== undefined) return `${wanted}, got ${describe(value)}`;
+  // zod's own words for a field that is not there mean nothing to a client.
+  return /nonoptional|received undefined/.test(wanted)
+    ? "it is missing"
+    : `it is missing; ${wanted}`;
 }
 
 const MAX_QUOTED_LENGTH = 40;

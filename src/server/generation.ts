@@ -28,7 +28,8 @@ export async function* generateChoices(
   try {
     for (const index of choices.keys()) pull(index);
     for (let numRunning = choices.length; numRunning > 0;) {
-      if (ready.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+      // A choice may wake the loop for a delta that was taken meanwhile.
+      while (ready.length === 0) await new Promise<void>((resolve) => (wake = resolve));
       const item = ready.shift()!();
       if (item === undefined) {
         numRunning--;

@@ -2,7 +2,7 @@ import * as Plot from "@observablehq/plot";
 import type { SimulationReport } from "./report.ts";
 
 const BOUNDS = ["BELADY", "INFINITE"];
-const BOUND_COLOR = "#888";
+const BOUND_COLORS = ["#555", "#aaa"];
 const COLORS = [
   "#4269d0",
   "#efb118",
@@ -52,7 +52,7 @@ export function hitRatePlot(report: SimulationReport): Plot.PlotOptions {
       domain: [...policies, ...bounds],
       range: [
         ...policies.map((_, index) => COLORS[index % COLORS.length]!),
-        ...bounds.map(() => BOUND_COLOR),
+        ...bounds.map((name) => BOUND_COLORS[BOUNDS.indexOf(name)]!),
       ],
     },
     marks: [

@@ -63,6 +63,13 @@ describe("LLM", () => {
   });
 
   it("refuses what cannot be in a sentence", async () => {
+    const wrong = { maxTokens: [-1, 0, 1.5], temperature: [-1, "hot"], topP: [2], maxToken: [5] };
+    for (const [name, values] of Object.entries(wrong)) {
+      for (const value of values) {
+        const answer = textOf(llm.generate("x", { [name]: value }));
+        await expect(answer, `${name} ${value}`).rejects.toThrow(UsageError);
+      }
+    }
     await expect(LLM.load("no-such-file.gguf")).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { maxModelLen: 10_000_000 })).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { cache: { chunkSize: -1 } })).rejects.toThrow(/chunk_size/);

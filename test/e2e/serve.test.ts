@@ -129,6 +129,20 @@ describe("warmkv serve", () => {
     await expect(clientOf(server, "wrong").models.list()).rejects.toMatchObject({ status: 401 });
   });
 
+  it("answers several prompts, each several times", async () => {
+    const server = await serve({});
+    for (let round = 0; round < 5; round++) {
+      const answer = await clientOf(server).completions.create({
+        model: "synth:1m",
+        prompt: ["a", "bc", "def"],
+        max_tokens: 3,
+        n: 2,
+      });
+      expect(answer.choices.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5]);
+      expect(answer.usage?.completion_tokens).toBe(18);
+    }
+  });
+
   it.each([true, false])("frees what a client held that leaves (stream: %s)", async (stream) => {
     const server = await serve({}, "--max-model-len", "16384");
     const body = JSON.stringify({
