@@ -1,4 +1,4 @@
-import type { ChunkSpan } from "../core/index.ts";
+import { type ChunkSpan, tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import { isPayloadIntact, readChunkHeader } from "../tiers/index.ts";
 
@@ -38,18 +38,10 @@ export function findDamage(buffer: KvBuffer, expected: ExpectedChunk): ChunkDama
   if (header.fingerprint !== fingerprint) return "fingerprint";
   if (header.key !== span.key) return "key";
   if (header.start !== span.start || header.end !== span.end) return "positions";
-  const label = tokenLabel(tokens.subarray(span.start, span.end));
+  const label = tokenBytes(tokens.subarray(span.start, span.end));
   if (Buffer.compare(header.label, label) !== 0) return "tokens";
   if (buffer.isChecked) return undefined;
   if (!isPayloadIntact(chunk, header)) return "payload";
   buffer.markChecked();
   return undefined;
-}
-
-const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
-
-/** The token ids as a chunk's header has them: little-endian, whatever the machine. */
-export function tokenLabel(tokens: Int32Array): Uint8Array {
-  const bytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
-  return isLittleEndian ? bytes : Buffer.from(bytes).swap32();
 }

@@ -1,8 +1,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type ChunkSpan, MiB } from "../core/index.ts";
+import { type ChunkSpan, MiB, tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import { type Chunk, chunkHeaderBytes, sealChunk } from "../tiers/index.ts";
-import { tokenLabel } from "./chunk-check.ts";
 
 /** Checksums are computed on the main thread: after this many bytes others have their turn. */
 const SEAL_BYTES_PER_TURN = 4 * MiB;
@@ -94,7 +93,7 @@ export class Reservation implements Disposable {
     const { kind, key, parent, start, end } = this.chunks[index]!;
     const buffer = this.#buffers[index]!;
     buffer.resize(payloadOffset({ start, end }) + payloadBytes);
-    const label = tokenLabel(this.tokens.subarray(start, end));
+    const label = tokenBytes(this.tokens.subarray(start, end));
     const fingerprint = this.#fingerprint;
     sealChunk(buffer.bytes, { kind, key, parent, fingerprint, start, end, label });
     buffer.markChecked();

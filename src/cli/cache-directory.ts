@@ -1,9 +1,14 @@
 import { realpath } from "node:fs/promises";
 import path from "node:path";
 import { type ChunkKey, UsageError, messageOf, silentLogger } from "../core/index.ts";
-import { type ChunkHeader, parseChunkFileName } from "../tiers/index.ts";
-import { ChunkFiles, headerFault } from "../tiers/disk/chunk-files.ts";
-import { errorCodeOf, nodeFileSystem } from "../tiers/disk/file-system.ts";
+import {
+  ChunkFiles,
+  type ChunkHeader,
+  errorCodeOf,
+  headerFault,
+  nodeFileSystem,
+  parseChunkFileName,
+} from "../tiers/index.ts";
 
 /** Small calls in flight: their cost is the way to another thread and back. */
 const NUM_CALLS = 32;

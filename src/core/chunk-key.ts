@@ -92,10 +92,10 @@ function digest(...parts: Uint8Array[]): Buffer {
   return hash.digest().subarray(0, KEY_BYTES);
 }
 
-// Token ids enter the hash as little-endian int32, whatever the machine.
 const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-function tokenBytes(tokens: Int32Array): Uint8Array {
-  const bytes = new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength);
+/** Token ids as they are hashed and stored: little-endian int32, whatever the machine. Without a copy where it is so. */
+export function tokenBytes(tokens: Int32Array): Uint8Array {
+  const bytes = Buffer.from(tokens.buffer, tokens.byteOffset, tokens.byteLength);
   return isLittleEndian ? bytes : Buffer.from(bytes).swap32();
 }

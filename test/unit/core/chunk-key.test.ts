@@ -1,7 +1,13 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ChunkKeyer, type ChunkKeyOptions, isChunkKey, stateKey } from "../../../src/core/index.ts";
+import {
+  ChunkKeyer,
+  type ChunkKeyOptions,
+  isChunkKey,
+  stateKey,
+  tokenBytes,
+} from "../../../src/core/index.ts";
 
 const fingerprint = "000102030405060708090a0b0c0d0e0f";
 const first600 = Int32Array.from({ length: 600 }, (_, index) => index);
@@ -133,4 +139,10 @@ test("isChunkKey() takes 32 lower-case hex digits and nothing else", () => {
   ]) {
     expect(isChunkKey(text)).toBe(false);
   }
+});
+
+test("tokenBytes() writes token ids as little-endian int32, from any view", () => {
+  expect(Buffer.from(tokenBytes(Int32Array.of(9, 1, -2).subarray(1))).toString("hex")).toBe(
+    "01000000feffffff",
+  );
 });
