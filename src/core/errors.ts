@@ -19,6 +19,8 @@ export type TierErrorCode =
   | "timeout"
   /** It answered something that is not of its protocol or format. */
   | "protocol"
+  /** It refused the password, token or certificate. */
+  | "unauthorized"
   /** The tier was closed. */
   | "closed";
 

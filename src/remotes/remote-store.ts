@@ -4,7 +4,7 @@
  *
  * A value never changes: putting a held name is a cheap no-op, and a value is found only once it is whole. A miss and
  * a full store are answers. A store that cannot be reached, answers nonsense, or refuses the credentials rejects with
- * a TierError of a stable code: "unreachable", "timeout", "protocol", "unauthorized", "closed".
+ * a TierError of a stable code: "unavailable", "timeout", "protocol", "unauthorized", "closed".
  *
  * Every call ends at its signal at the latest; a connection with half an exchange on it is dropped, not reused.
  */
