@@ -16,7 +16,7 @@ export interface Floor {
   readonly kvBytes: number;
   /** One plain copy of that many bytes, from memory to memory. Median. */
   readonly memcpyMs: number;
-  /** One step of the engine that computes one token behind that many. Median. */
+  /** One step of the engine that computes one token behind that many, right after such a copy. Median. */
   readonly decodeMs: number;
   /** The two together. */
   readonly totalMs: number;
@@ -35,10 +35,7 @@ export interface FloorOptions {
 }
 
 const NUM_DECODES = 15;
-const NUM_COPIES = 9;
 const NUM_WARM_REQUESTS = 15;
-/** Written between two copies: no cache of a CPU is larger, so each copy is from memory to memory. */
-const CACHE_WASH_BYTES = 256 * MiB;
 
 /**
  * Runs the same engine as the server, without a server: a prompt of that length, then single tokens,
@@ -71,9 +68,8 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
     },
   });
   if (kvBytes === undefined) return undefined;
-  const { prefillMs, decodeMs } = await timeSteps(engine, numTokens, signal);
+  const { prefillMs, decodeMs, memcpyMs } = await timeSteps(engine, numTokens, kvBytes, signal);
   const libraryMs = await timeWarmRequests(engine, numTokens, signal);
-  const memcpyMs = timeCopies(kvBytes);
   const totalMs = memcpyMs + decodeMs;
   return { numTokens, kvBytes, memcpyMs, decodeMs, totalMs, prefillMs, libraryMs };
 }
@@ -100,21 +96,32 @@ function requestOf(engine: Engine, numTokens: number, maxTokens: number): Genera
   };
 }
 
+/**
+ * Prefill, then decode steps with a copy of the KV's size before each: the two follow each other in a warm
+ * request, where the copy has driven the weights out of the CPU's caches.
+ */
 async function timeSteps(
   engine: Engine,
   numTokens: number,
+  kvBytes: number,
   signal: AbortSignal,
-): Promise<{ prefillMs: number; decodeMs: number }> {
+): Promise<Pick<Floor, "prefillMs" | "decodeMs" | "memcpyMs">> {
+  // Filled, so that every page is there: page faults take longer than the copy.
+  const source = Buffer.alloc(kvBytes, 1);
+  const target = Buffer.alloc(kvBytes, 2);
   const decodesMs: number[] = [];
+  const copiesMs: number[] = [];
   let prefillMs = 0;
   let numPrefilled = 0;
+  // The engine tells of a step before it begins the next one.
   const unsubscribe = subscribe("warmkv:engine:step", (step) => {
-    if (numPrefilled < numTokens) {
-      numPrefilled += step.numTokens;
-      prefillMs += step.durationMs;
-    } else {
-      decodesMs.push(step.durationMs);
-    }
+    if (numPrefilled < numTokens) prefillMs += step.durationMs;
+    else if (copiesMs.length > 0) decodesMs.push(step.durationMs);
+    numPrefilled += step.numTokens;
+    if (numPrefilled < numTokens) return;
+    const startMs = performance.now();
+    source.copy(target);
+    copiesMs.push(performance.now() - startMs);
   });
   try {
     const request = requestOf(engine, numTokens, NUM_DECODES + 1);
@@ -122,24 +129,10 @@ async function timeSteps(
   } finally {
     unsubscribe();
   }
-  return { prefillMs, decodeMs: median(decodesMs) };
+  return { prefillMs, decodeMs: median(decodesMs), memcpyMs: median(copiesMs) };
 }
 
 /** Which tokens they are does not change how long they take. */
 function somePrompt(numTokens: number, vocabSize: number): Int32Array {
   return Int32Array.from({ length: numTokens }, (_, position) => (position * 7919) % vocabSize);
-}
-
-function timeCopies(numBytes: number): number {
-  // Filled, so that every page is there: page faults take longer than the copy.
-  const source = Buffer.alloc(numBytes, 1);
-  const target = Buffer.alloc(numBytes, 2);
-  const other = Buffer.alloc(CACHE_WASH_BYTES);
-  const copiesMs = Array.from({ length: NUM_COPIES }, (_, index) => {
-    other.fill(index);
-    const startMs = performance.now();
-    source.copy(target);
-    return performance.now() - startMs;
-  });
-  return median(copiesMs);
 }

@@ -1,13 +1,14 @@
 import { formatCount } from "./format.ts";
 import type { Floor } from "./floor.ts";
 import type { Machine } from "./machine.ts";
+import type { CompletionTiming } from "./openai-timing.ts";
 import type { QueryRound } from "./query-twice.ts";
 import { median, type Summary, summarize } from "./statistics.ts";
 
 /** What `--json` writes. Fields are only ever added; a change of meaning raises `version`. */
 export interface QueryTwiceReport {
   readonly benchmark: "query-twice";
-  readonly version: 1;
+  readonly version: 2;
   /** ISO 8601. */
   readonly startedAt: string;
   readonly machine: Machine;
@@ -55,12 +56,14 @@ type Measured = Omit<
 export function makeQueryTwiceReport(measured: Measured): QueryTwiceReport {
   const { rounds, floor } = measured;
   const coldTtftMs = summarize(rounds.map(({ cold }) => cold.ttftMs));
-  const warmTtftMs = summarize(rounds.map(({ warm }) => warm.ttftMs));
-  const waitsMs = rounds.flatMap(({ cold, warm }) => [...cold.interTokenMs, ...warm.interTokenMs]);
-  const hits = rounds.map(({ warm }) => warm.numCachedTokens);
+  const warmTtftMs = summarize(rounds.flatMap(({ warm }) => warm.map(({ ttftMs }) => ttftMs)));
+  const waitsMs = rounds.flatMap(({ cold, warm }) =>
+    [cold, ...warm].flatMap(({ interTokenMs }) => interTokenMs),
+  );
+  const hits = rounds.flatMap(({ warm }) => warm.map(({ numCachedTokens }) => numCachedTokens));
   return {
     benchmark: "query-twice",
-    version: 1,
+    version: 2,
     ...measured,
     coldTtftMs,
     warmTtftMs,
@@ -72,8 +75,13 @@ export function makeQueryTwiceReport(measured: Measured): QueryTwiceReport {
   };
 }
 
-/** The index of the first token in which the two answers differ; undefined when they are equal. */
+/** The index of the first token in which a warm answer differs from the cold one; undefined when none does. */
 function firstDifference({ cold, warm }: QueryRound): number | undefined {
+  const indices = warm.flatMap((answer) => differenceOf(cold, answer) ?? []);
+  return indices.length === 0 ? undefined : Math.min(...indices);
+}
+
+function differenceOf(cold: CompletionTiming, warm: CompletionTiming): number | undefined {
   const index = cold.tokenTexts.findIndex((text, at) => text !== warm.tokenTexts[at]);
   if (index >= 0) return index;
   const isEqual = cold.text === warm.text && cold.numCompletionTokens === warm.numCompletionTokens;

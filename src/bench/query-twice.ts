@@ -3,11 +3,12 @@ import type { Clock } from "../core/index.ts";
 import { type CompletionTiming, timeCompletion } from "./openai-timing.ts";
 import { type CutPrompt, cutPrompt, type TokenCounter } from "./prompt-text.ts";
 
-/** One prompt, sent twice. */
+/** One prompt, sent again and again. */
 export interface QueryRound {
   readonly numPromptTokens: number;
   readonly cold: CompletionTiming;
-  readonly warm: CompletionTiming;
+  /** At least one. */
+  readonly warm: readonly CompletionTiming[];
 }
 
 export interface QueryTwiceOptions {
@@ -20,6 +21,8 @@ export interface QueryTwiceOptions {
   readonly numPromptTokens: number;
   readonly maxTokens: number;
   readonly numRounds: number;
+  /** How often a prompt is sent again. */
+  readonly numWarmRequests: number;
   /** Different for every prompt, of equal length: nothing that is cached already may match. */
   readonly nextHeading: () => string;
   /** Called before each request. */
@@ -27,7 +30,7 @@ export interface QueryTwiceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Sends a new prompt twice in each round, one request after the other. */
+/** Sends a new prompt in each round, and then the same one again, one request after the other. */
 export async function queryTwice(options: QueryTwiceOptions): Promise<QueryRound[]> {
   const rounds: QueryRound[] = [];
   for (let round = 0; round < options.numRounds; round++) {
@@ -35,7 +38,8 @@ export async function queryTwice(options: QueryTwiceOptions): Promise<QueryRound
     options.onRequest?.("cold", round);
     const cold = await sendPrompt(options, prompt);
     options.onRequest?.("warm", round);
-    const warm = await sendPrompt(options, prompt);
+    const warm: CompletionTiming[] = [];
+    while (warm.length < options.numWarmRequests) warm.push(await sendPrompt(options, prompt));
     rounds.push({ numPromptTokens: cold.numPromptTokens ?? prompt.numTokens, cold, warm });
   }
   return rounds;

@@ -1,9 +1,12 @@
 import { MiB } from "../core/index.ts";
 import type { LoadedChunk } from "./cache-match.ts";
 
-/** An engine is busy with so many at most: a millisecond or two, after which others have their step. */
+/** The engine starts on a small batch while the next one is being checked. */
+const FIRST_BATCH_BYTES = 2 * MiB;
+/** Each batch wakes two threads, a quarter of a millisecond together: so there are few, each larger than the last. */
+const BATCH_GROWTH = 4;
+const MAX_BATCH_BYTES = 32 * MiB;
 const MAX_BATCH_CHUNKS = 64;
-const MAX_BATCH_BYTES = 8 * MiB;
 /** One that is being restored, and one that waits for it. */
 const MAX_BATCHES_IN_FLIGHT = 2;
 
@@ -22,6 +25,7 @@ export class RestoreQueue {
   readonly #consume: ChunkConsumer;
   #waiting: LoadedChunk[] = [];
   #waitingBytes = 0;
+  #batchBytes = FIRST_BATCH_BYTES;
   /** In flight, oldest first. */
   readonly #batches: Promise<void>[] = [];
   #hasEnded = false;
@@ -59,7 +63,7 @@ export class RestoreQueue {
   }
 
   get #isFull(): boolean {
-    return this.#waiting.length >= MAX_BATCH_CHUNKS || this.#waitingBytes >= MAX_BATCH_BYTES;
+    return this.#waiting.length >= MAX_BATCH_CHUNKS || this.#waitingBytes >= this.#batchBytes;
   }
 
   #sendIfIdle(): void {
@@ -73,6 +77,7 @@ export class RestoreQueue {
     const batch = this.#waiting;
     this.#waiting = [];
     this.#waitingBytes = 0;
+    this.#batchBytes = Math.min(this.#batchBytes * BATCH_GROWTH, MAX_BATCH_BYTES);
     this.numOffered += batch.length;
     this.#batches.push(this.#carry(batch, this.#batches.at(-1)));
   }

@@ -48,6 +48,7 @@ interface QueryTwiceFlags {
   readonly promptTokens: number;
   readonly maxTokens: number;
   readonly repeat: number;
+  readonly warmRequests: number;
   readonly threads: number;
   readonly url?: string;
   readonly apiKey?: string;
@@ -61,12 +62,13 @@ function queryTwiceCommand(): Command {
   const withCount = (name: string, text: string, min: number, max: number, value: number): Option =>
     new Option(`${name} <n>`, text).argParser(wholeNumber(name, min, max)).default(value);
   return new Command("query-twice")
-    .description("send one long prompt twice and compare the times to the first token")
+    .description("send one long prompt again and compare the times to the first token")
     .argument("[serve flags...]", 'behind "--": more flags for the server that is started')
     .option("--model <model>", "what to serve, as for `warmkv serve` (default: synth:25m)")
     .addOption(withCount("--prompt-tokens", "length of the prompt", 32, 1_000_000, 8000))
     .addOption(withCount("--max-tokens", "length of each answer", 1, 100_000, 32))
     .addOption(withCount("--repeat", "rounds, each with a new prompt", 1, 1000, 1))
+    .addOption(withCount("--warm-requests", "how often each prompt is sent again", 1, 1000, 5))
     .addOption(withCount("--threads", "threads of the server that is started", 1, 1024, 1))
     .option("--url <url>", "measure this OpenAI-compatible server instead of starting one")
     .option("--api-key <key>", "for --url (default: OPENAI_API_KEY)")
@@ -108,6 +110,7 @@ async function runQueryTwice(serveArgs: string[], flags: QueryTwiceFlags): Promi
       numPromptTokens: flags.promptTokens,
       maxTokens: flags.maxTokens,
       numRounds: flags.repeat,
+      numWarmRequests: flags.warmRequests,
       numThreads: flags.threads,
       serveArgs,
       env: demo ? demo.env : process.env,

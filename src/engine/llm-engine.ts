@@ -4,6 +4,7 @@ import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo }
 import type { ModelRunner, StepItem, StepResult } from "./model-runner.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
+import { RestorePacer } from "./restore-pacer.ts";
 import { type ScheduledChunk, Scheduler, type SchedulerOptions, resumeAt } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
 import { SlotKv } from "./slot-kv.ts";
@@ -42,6 +43,7 @@ export class LlmEngine implements Engine {
   /** Everybody between generate and the last delta. */
   readonly #requests = new Map<Sequence, EngineRequest>();
   readonly #kv = new Map<Sequence, SlotKv>();
+  readonly #pacer: RestorePacer;
   readonly #loop: Promise<void>;
   #wake: () => void = () => {};
   #isClosing = false;
@@ -53,6 +55,7 @@ export class LlmEngine implements Engine {
     this.#vocab = options.vocab;
     this.#connector = options.connector;
     this.#scheduler = new Scheduler(options.scheduler);
+    this.#pacer = new RestorePacer(options.runner, () => options.clock.nowMs());
     this.#loop = this.#run();
   }
 
@@ -122,9 +125,11 @@ export class LlmEngine implements Engine {
       this.#preempt();
       const chunks = this.#scheduler.schedule();
       if (chunks.length === 0) {
+        this.#pacer.whenIdle();
         await this.#sleep();
         continue;
       }
+      this.#pacer.beforeStep();
       const startMs = this.#options.clock.nowMs();
       const result = await this.#step(chunks);
       this.#observeStep(chunks, this.#options.clock.nowMs() - startMs);
@@ -136,7 +141,7 @@ export class LlmEngine implements Engine {
   async #bringIn(sequence: Sequence): Promise<void> {
     const entry = this.#requests.get(sequence)!;
     const slot = sequence.slot!;
-    const kv = new SlotKv(this.#runner, slot);
+    const kv = new SlotKv(this.#runner, this.#pacer, slot);
     this.#kv.set(sequence, kv);
     sequence.firstScheduledMs ??= this.#options.clock.nowMs();
     try {
@@ -203,6 +208,7 @@ export class LlmEngine implements Engine {
     const numTokens = chunks.reduce((sum, chunk) => sum + chunk.end - chunk.start, 0);
     publish("warmkv:engine:step", { numTokens, durationMs });
     this.#options.prefill.observe(numTokens, durationMs);
+    this.#pacer.afterStep(durationMs);
   }
 
   #postprocess(chunks: readonly ScheduledChunk[], result: StepResult): void {

@@ -1,5 +1,6 @@
 import type { EngineKv, EngineKvPart } from "../connector/connector.ts";
 import type { ModelRunner } from "./model-runner.ts";
+import type { RestorePacer } from "./restore-pacer.ts";
 
 /**
  * What the connector may touch of one sequence while it has its slot. Revoked when the slot is taken
@@ -7,12 +8,14 @@ import type { ModelRunner } from "./model-runner.ts";
  */
 export class SlotKv implements EngineKv {
   readonly #runner: ModelRunner;
+  readonly #pacer: RestorePacer;
   readonly #slot: number;
   readonly #saving = new Set<Promise<unknown>>();
   #isRevoked = false;
 
-  constructor(runner: ModelRunner, slot: number) {
+  constructor(runner: ModelRunner, pacer: RestorePacer, slot: number) {
     this.#runner = runner;
+    this.#pacer = pacer;
     this.#slot = slot;
   }
 
@@ -21,11 +24,12 @@ export class SlotKv implements EngineKv {
   }
 
   async restore(parts: readonly EngineKvPart[]): Promise<number> {
-    return this.#isRevoked ? 0 : this.#runner.restore(this.#slot, parts);
+    return this.#isRevoked ? 0 : this.#pacer.restore(this.#slot, parts);
   }
 
   revoke(): void {
     this.#isRevoked = true;
+    this.#pacer.cancel(this.#slot);
   }
 
   get numSaving(): number {

@@ -35,7 +35,7 @@ export interface AppOptions {
   readonly maxBodyBytes?: number | undefined;
   /** How long a client may take nothing of its stream. Default two minutes. */
   readonly stallTimeoutMs?: number | undefined;
-  /** How long a stream's headers wait for its first event. Default one second. */
+  /** How long a stream's headers wait for its first event. Default 5 ms. */
   readonly earlyHeadersMs?: number | undefined;
 }
 
@@ -56,7 +56,7 @@ export function createApp(options: AppOptions): Hono {
     logger,
     maxBodyBytes: options.maxBodyBytes ?? 64 * MiB,
     stallTimeoutMs: options.stallTimeoutMs ?? 120_000,
-    earlyHeadersMs: options.earlyHeadersMs ?? 1000,
+    earlyHeadersMs: options.earlyHeadersMs ?? 5,
   });
 
   const app = new Hono();

@@ -18,8 +18,9 @@ const HEADERS = {
  * Sends events as they are made, and never makes one before the last one was taken: a slow reader slows
  * its generation down, and one that takes nothing for `stallTimeoutMs` is given up.
  *
- * Resolves at the first event, so that what fails before it has its own HTTP status; but a prompt may
- * take minutes, and clients wait less long for headers, so these go out after `earlyHeadersMs`.
+ * Resolves at the first event, so that what fails at once (no room in the queue) has its own HTTP status; but
+ * a prompt may take minutes, clients wait less long for headers, and these are better made while the
+ * engine computes than behind the first token: so they go out after `earlyHeadersMs`.
  */
 export async function eventStreamResponse(
   service: Service,

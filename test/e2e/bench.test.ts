@@ -41,7 +41,7 @@ const CONSUMER = `{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_consumer"}`
 
 test("bench query-twice finds the second prompt in the cache of the real server, in each round", async () => {
   const ended = await warmkv(
-    `${QUERY_TWICE} --prompt-tokens 1500 --repeat 2 --json out/report.json --plot out/ttft.svg`,
+    `${QUERY_TWICE} --prompt-tokens 1500 --repeat 2 --warm-requests 2 --json out/report.json --plot out/ttft.svg`,
   );
   expect(ended).toMatchObject({ code: 0, stderr: "" });
   expect(ended.stdout).toContain("1,499 of 1,500 tokens from the cache");
@@ -49,9 +49,12 @@ test("bench query-twice finds the second prompt in the cache of the real server,
 
   const report = await readReport<QueryTwiceReport>("out/report.json");
   expect(report.rounds.map(({ cold }) => cold.numCachedTokens)).toEqual([0, 0]);
-  expect(report.rounds.map(({ warm }) => warm.numCachedTokens)).toEqual([1499, 1499]);
+  expect(report.rounds.map(({ warm }) => warm.map((answer) => answer.numCachedTokens))).toEqual([
+    [1499, 1499],
+    [1499, 1499],
+  ]);
   expect(report).toMatchObject({ isAnswerEqual: true, numHitTokens: 1499 });
-  expect(report.rounds[0]!.warm.tokenTexts).toHaveLength(8);
+  expect(report.rounds[0]!.warm[0]!.tokenTexts).toHaveLength(8);
   expect(report.floor!.kvBytes).toBeGreaterThan(500_000);
   expect(report.floor!.decodeMs).toBeGreaterThan(0);
   expect(report.cacheLogLines.join("\n")).toMatch(/LMCache hit tokens: 0,[^]*hit tokens: 1499,/);

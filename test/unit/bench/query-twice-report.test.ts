@@ -34,7 +34,7 @@ function timing(
 }
 
 function report(
-  rounds: [CompletionTiming, CompletionTiming][],
+  rounds: [CompletionTiming, ...CompletionTiming[]][],
   floor: typeof FLOOR | undefined = FLOOR,
 ) {
   return makeQueryTwiceReport({
@@ -51,7 +51,7 @@ function report(
     server: { url: "http://127.0.0.1:1/v1", model: "synth:25m", args: ["serve"] },
     requestedPromptTokens: 8000,
     maxTokens: 3,
-    rounds: rounds.map(([cold, warm]) => ({ numPromptTokens: 8000, cold, warm })),
+    rounds: rounds.map(([cold, ...warm]) => ({ numPromptTokens: 8000, cold, warm })),
     floor,
     cacheLogLines: [],
   });
@@ -60,11 +60,11 @@ function report(
 test("the report's figures are medians, with their extremes", () => {
   const result = report([
     [timing(21_000, 0), timing(50, 7999)],
-    [timing(20_000, 0), timing(90, 7999)],
+    [timing(20_000, 0), timing(90, 7999), timing(60, 7999)],
     [timing(29_000, 0), timing(60, 7990)],
   ]);
   expect(result.coldTtftMs).toEqual({ median: 21_000, min: 20_000, max: 29_000, count: 3 });
-  expect(result.warmTtftMs).toEqual({ median: 60, min: 50, max: 90, count: 3 });
+  expect(result.warmTtftMs).toEqual({ median: 60, min: 50, max: 90, count: 4 });
   expect(result.coldOverWarm).toBe(350);
   expect(result.warmOverFloor).toBe(1.5);
   expect(result.interTokenMs).toBe(32);

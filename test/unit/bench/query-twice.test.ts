@@ -38,6 +38,7 @@ function optionsFor(url: string): QueryTwiceOptions {
     numPromptTokens: 300,
     maxTokens: 1,
     numRounds: 3,
+    numWarmRequests: 1,
     nextHeading: () => `Copy ${numHeadings++}.`,
   };
 }
@@ -60,7 +61,7 @@ test("queryTwice() sends a new prompt of the wanted length twice in each round",
     "Copy 2.",
     "Copy 2.",
   ]);
-  expect(rounds.map(({ cold, warm }) => [cold.numCachedTokens, warm.numCachedTokens])).toEqual([
+  expect(rounds.map(({ cold, warm }) => [cold.numCachedTokens, warm[0]!.numCachedTokens])).toEqual([
     [0, 299],
     [0, 299],
     [0, 299],
