@@ -5,7 +5,7 @@ import type {
   PromptScope,
   ReservedChunk,
 } from "../cache/index.ts";
-import { type Logger, UsageError, messageOf } from "../core/index.ts";
+import { type Logger, UsageError, messageOf, tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import type { EngineKv, EngineKvPart, KvConnector, KvMatch, KvRequest } from "./connector.ts";
 
@@ -53,8 +53,8 @@ export class CacheConnector implements KvConnector {
   readonly #requests = new WeakMap<KvRequest, RequestState>();
   /** Those of them that hold a chunk. */
   readonly #holders = new Set<RequestState>();
-  /** Chunks on their way out of the engine and into the tiers. Bounded by the pool. */
-  readonly #storing = new Set<Promise<void>>();
+  /** Chunks on their way out of the engine and into the tiers, and the tokens up to their end. Bounded by the pool. */
+  readonly #storing = new Map<Promise<void>, Int32Array>();
 
   constructor(options: CacheConnectorOptions) {
     if (options.cache.pool.memory.address === undefined) {
@@ -66,6 +66,7 @@ export class CacheConnector implements KvConnector {
 
   async lookup(request: KvRequest): Promise<KvMatch> {
     const { role, logger, minRetrieveTokens = 0 } = this.#options;
+    await this.#related(request.tokens);
     const found = await this.#cache.lookup(request.tokens, scopeOf(request));
     const state = this.#stateOf(request);
     state.numStored = Math.max(state.numStored, found.numTokens);
@@ -130,7 +131,7 @@ export class CacheConnector implements KvConnector {
         state.numStored = Math.min(state.numStored, from + numStored);
         state.retryAt = Infinity;
       });
-    this.#storing.add(storing);
+    this.#storing.set(storing, tokens);
     const gap = (await extracting).indexOf(0);
     return gap < 0 ? reservation.numTokens : reservation.numTokensOf(gap);
   }
@@ -141,14 +142,32 @@ export class CacheConnector implements KvConnector {
   }
 
   async flush(): Promise<void> {
-    await Promise.all(this.#storing);
+    await Promise.all(this.#storing.keys());
     await this.#cache.flush();
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#storing);
+    await Promise.all(this.#storing.keys());
     for (const state of this.#holders) this.#hold(state, undefined, Infinity);
     await this.#cache[Symbol.asyncDispose]();
+  }
+
+  /**
+   * Waits for what a request with the same beginning is just taking out of the engine: the same prompt again, right
+   * behind its first answer, would miss its tail.
+   */
+  async #related(tokens: Int32Array): Promise<void> {
+    const start = (of: Int32Array): Int32Array => of.subarray(0, this.#cache.chunkTokens);
+    const related = [...this.#storing].filter(([, stored]) =>
+      areEqual(start(stored), start(tokens)),
+    );
+    if (related.length === 0) return;
+    let timer: NodeJS.Timeout | undefined;
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.#options.blockingTimeoutMs).unref();
+    });
+    await Promise.race([Promise.all(related.map(([storing]) => storing)), timeout]);
+    clearTimeout(timer);
   }
 
   #stateOf(request: KvRequest): RequestState {
@@ -244,6 +263,10 @@ class CacheConnectorMatch implements KvMatch {
   [Symbol.dispose](): void {
     this.found[Symbol.dispose]();
   }
+}
+
+function areEqual(a: Int32Array, b: Int32Array): boolean {
+  return a.length === b.length && Buffer.compare(tokenBytes(a), tokenBytes(b)) === 0;
 }
 
 /** Per-request settings arrive as JSON, or as the text of a header. */

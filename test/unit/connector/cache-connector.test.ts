@@ -315,6 +315,28 @@ describe("CacheConnector", () => {
     expect(await loading).toBe(140 * 256 - 1);
   });
 
+  test("lookup() waits for what a request with the same beginning is taking out of the engine", async () => {
+    open();
+    const tokens = makeTokens(600);
+    const first = setup.engine();
+    first.compute(tokens, 600);
+    let letGo!: () => void;
+    first.gate = new Promise((resolve) => {
+      letGo = resolve;
+    });
+    const request = setup.request(tokens);
+    const { connector } = setup;
+    (await connector.lookup(request))[Symbol.dispose]();
+    const saving = connector.save(request, 600, true, first);
+    const looking = connector.lookup(setup.request(tokens));
+    // Another prompt does not wait.
+    (await connector.lookup(setup.request(makeTokens(600, 7))))[Symbol.dispose]();
+    letGo();
+    await saving;
+    using match = await looking;
+    expect(match.numTokens).toBe(599);
+  });
+
   test("load() ends when the request is aborted", async () => {
     open();
     const tokens = makeTokens(1500);
