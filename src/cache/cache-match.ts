@@ -1,4 +1,4 @@
-import type { ChunkSpan } from "../core/index.ts";
+import type { ChunkKey, ChunkSpan } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import type { StackLease } from "./stack-lease.ts";
 
@@ -25,13 +25,16 @@ export class CacheMatch implements Disposable {
   }
 }
 
-/** A chunk that was checked and may enter an engine. Whoever it was given to disposes its buffer. */
+/** A chunk on its way into an engine. Whoever it was given to disposes its buffer. */
 export interface LoadedChunk {
   readonly kind: "tokens" | "state";
+  readonly key: ChunkKey;
   readonly start: number;
   readonly end: number;
   readonly buffer: KvBuffer;
   /** Where the payload begins in the buffer. */
   readonly payloadOffset: number;
   readonly payloadBytes: number;
+  /** What the payload's checksum must be, while nobody has compared; undefined afterwards. */
+  readonly crc32: number | undefined;
 }

@@ -1,6 +1,8 @@
+import { crc32 as computeCrc32 } from "node:zlib";
 import { type ChunkSpan, tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
-import { isPayloadIntact, readChunkHeader } from "../tiers/index.ts";
+import { readChunkHeader } from "../tiers/index.ts";
+import type { LoadedChunk } from "./cache-match.ts";
 
 /** Why a stored chunk must not enter an engine. */
 export type ChunkDamage =
@@ -23,25 +25,39 @@ export interface ExpectedChunk {
   readonly tokens: Int32Array;
 }
 
+/** A chunk that is what was asked for, as far as its header says; or why it is not. */
+export type CheckedHeader =
+  | { readonly damage: ChunkDamage }
+  | { readonly damage: undefined; readonly chunk: LoadedChunk };
+
 /**
  * Compares a chunk with what was asked for. Engines verify nothing themselves, and a wrong chunk
- * means wrong answers: nothing enters one without passing here. The payload's checksum is computed
- * once for each time the bytes come in from outside: it takes as long as the engine's own copy.
- *
- * @returns undefined when all is well
+ * means wrong answers: nothing enters one without passing here, and without its payload being compared with its
+ * checksum once since it has come in from outside.
  */
-export function findDamage(buffer: KvBuffer, expected: ExpectedChunk): ChunkDamage | undefined {
+export function checkHeader(buffer: KvBuffer, expected: ExpectedChunk): CheckedHeader {
   const { kind, span, fingerprint, tokens } = expected;
-  const chunk = buffer.bytes;
-  const header = readChunkHeader(chunk);
-  if (header === undefined || header.kind !== kind) return "header";
-  if (header.fingerprint !== fingerprint) return "fingerprint";
-  if (header.key !== span.key) return "key";
-  if (header.start !== span.start || header.end !== span.end) return "positions";
-  const label = tokenBytes(tokens.subarray(span.start, span.end));
-  if (Buffer.compare(header.label, label) !== 0) return "tokens";
-  if (buffer.isChecked) return undefined;
-  if (!isPayloadIntact(chunk, header)) return "payload";
+  const { start, end } = span;
+  const header = readChunkHeader(buffer.bytes);
+  if (header === undefined || header.kind !== kind) return { damage: "header" };
+  if (header.fingerprint !== fingerprint) return { damage: "fingerprint" };
+  if (header.key !== span.key) return { damage: "key" };
+  if (header.start !== start || header.end !== end) return { damage: "positions" };
+  const label = tokenBytes(tokens.subarray(start, end));
+  if (Buffer.compare(header.label, label) !== 0) return { damage: "tokens" };
+  const { headerBytes: payloadOffset, payloadBytes, payloadCrc32 } = header;
+  if (buffer.byteLength !== payloadOffset + payloadBytes) return { damage: "payload" };
+  const crc32 = buffer.isChecked ? undefined : payloadCrc32;
+  return {
+    damage: undefined,
+    chunk: { kind, key: span.key, start, end, buffer, payloadOffset, payloadBytes, crc32 },
+  };
+}
+
+/** Computes the payload's checksum, unless somebody has: it takes as long as the engine's own copy. */
+export function verifyPayload({ buffer, payloadOffset, crc32 }: LoadedChunk): boolean {
+  if (crc32 === undefined || buffer.isChecked) return true;
+  if (computeCrc32(buffer.bytes.subarray(payloadOffset)) !== crc32) return false;
   buffer.markChecked();
-  return undefined;
+  return true;
 }

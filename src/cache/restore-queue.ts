@@ -11,7 +11,7 @@ const MAX_BATCH_CHUNKS = 64;
 const MAX_BATCHES_IN_FLIGHT = 2;
 
 /**
- * Puts chunks into an engine, in order.
+ * Puts chunks into an engine, in order, and compares the checksums of those that have one.
  *
  * @returns how many are in
  */
@@ -23,6 +23,7 @@ export type ChunkConsumer = (chunks: readonly LoadedChunk[]) => Promise<number>;
  */
 export class RestoreQueue {
   readonly #consume: ChunkConsumer;
+  readonly #onRefused: (chunk: LoadedChunk) => void;
   #waiting: LoadedChunk[] = [];
   #waitingBytes = 0;
   #batchBytes = FIRST_BATCH_BYTES;
@@ -38,8 +39,10 @@ export class RestoreQueue {
   end: number | undefined;
   numBytes = 0;
 
-  constructor(consume: ChunkConsumer) {
+  /** @param onRefused is shown the first chunk that the engine did not take */
+  constructor(consume: ChunkConsumer, onRefused: (chunk: LoadedChunk) => void) {
     this.#consume = consume;
+    this.#onRefused = onRefused;
   }
 
   /** @returns whether the engine takes more; waits until it does */
@@ -90,6 +93,10 @@ export class RestoreQueue {
       this.#failure ??= error;
     }
     await before;
+    if (!this.#hasEnded) {
+      for (const chunk of batch.slice(0, numIn)) chunk.buffer.markChecked();
+      if (numIn < batch.length) this.#onRefused(batch[numIn]!);
+    }
     for (const chunk of batch) chunk.buffer[Symbol.dispose]();
     void this.#batches.shift();
     // Behind a batch that stopped short nothing counts, whatever the engine says of it.

@@ -222,9 +222,9 @@ export class CacheConnector implements KvConnector {
   }
 
   async #restore(engine: EngineKv, chunks: readonly LoadedChunk[]): Promise<number> {
-    const parts = chunks.map(({ kind, start, end, buffer, payloadOffset, payloadBytes }) => {
+    const parts = chunks.map(({ kind, start, end, buffer, payloadOffset, payloadBytes, crc32 }) => {
       const address = buffer.address! + BigInt(payloadOffset);
-      return { kind, start, end, address, byteLength: payloadBytes };
+      return { kind, start, end, address, byteLength: payloadBytes, crc32 };
     });
     try {
       return await engine.restore(parts);

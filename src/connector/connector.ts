@@ -79,6 +79,8 @@ export interface EngineKvPart {
   readonly address: bigint;
   /** Capacity for extract, exact length for restore. */
   readonly byteLength: number;
+  /** For restore, CRC-32 that the bytes must have: the engine compares before they go in. Undefined: somebody has. */
+  readonly crc32?: number | undefined;
 }
 
 /** What a connector must know of the model that is being served. Made by the engine once it is loaded. */

@@ -28,6 +28,7 @@ export interface ChunkHeader {
   /** Bytes of the token ids, or of an opaque value's name. */
   readonly label: Uint8Array;
   readonly payloadBytes: number;
+  readonly payloadCrc32: number;
   readonly headerBytes: number;
 }
 
@@ -51,7 +52,7 @@ export function chunkHeaderBytes(labelBytes: number): number {
  */
 export function sealChunk(
   chunk: Uint8Array,
-  header: Omit<ChunkHeader, "payloadBytes" | "headerBytes">,
+  header: Omit<ChunkHeader, "payloadBytes" | "payloadCrc32" | "headerBytes">,
 ): void {
   const headerBytes = chunkHeaderBytes(header.label.byteLength);
   const view = Buffer.from(chunk.buffer, chunk.byteOffset, headerBytes);
@@ -100,6 +101,7 @@ export function readChunkHeader(chunk: Uint8Array): ChunkHeader | undefined {
     end: view.readUInt32LE(76),
     label: chunk.subarray(LABEL_AT, LABEL_AT + labelBytes),
     payloadBytes: Number(view.readBigUInt64LE(16)),
+    payloadCrc32: view.readUInt32LE(PAYLOAD_CRC_AT),
     headerBytes,
   };
 }
@@ -107,8 +109,7 @@ export function readChunkHeader(chunk: Uint8Array): ChunkHeader | undefined {
 /** Whether `chunk` is exactly header and payload, and the payload's bytes are those that were sealed. */
 export function isPayloadIntact(chunk: Uint8Array, header: ChunkHeader): boolean {
   if (chunk.byteLength !== header.headerBytes + header.payloadBytes) return false;
-  const stored = new DataView(chunk.buffer, chunk.byteOffset).getUint32(PAYLOAD_CRC_AT, true);
-  return crc32(chunk.subarray(header.headerBytes)) === stored;
+  return crc32(chunk.subarray(header.headerBytes)) === header.payloadCrc32;
 }
 
 function headerCrc(header: Buffer): number {

@@ -1,4 +1,6 @@
+import { crc32 } from "node:zlib";
 import type { EngineKvPart } from "../../connector/connector.ts";
+import { koffi } from "../../native/index.ts";
 import type { LlamaContext } from "./context.ts";
 
 /**
@@ -8,7 +10,7 @@ import type { LlamaContext } from "./context.ts";
  *     restore   slab --set_data--> scratch --cp--> sequence                  then scratch is emptied
  *
  * The copies between sequences share cells and move no bytes. llama.cpp accepts any blob of the right
- * shape: whoever calls has checked the bytes.
+ * shape: bytes that nobody has checked come with their checksum.
  */
 export class KvTransfer {
   readonly #context: LlamaContext;
@@ -46,7 +48,7 @@ export class KvTransfer {
     const scratch = context.scratchSequence;
     let numRestored = 0;
     for (const part of parts) {
-      if (context.lastPosition(sequence) !== part.start - 1) break;
+      if (context.lastPosition(sequence) !== part.start - 1 || !isIntact(part)) break;
       // Replaces what the part before left in scratch: emptying it in between would cost another walk over all cells.
       const numBytes = context.writeState(scratch, 0, part.address, part.byteLength);
       // Nothing but the exact length is success, and llama.cpp does not look at positions.
@@ -61,4 +63,8 @@ export class KvTransfer {
     context.removeRange(scratch, -1, -1);
     return numRestored;
   }
+}
+
+function isIntact({ address, byteLength, crc32: wanted }: EngineKvPart): boolean {
+  return wanted === undefined || crc32(new Uint8Array(koffi.view(address, byteLength))) === wanted;
 }

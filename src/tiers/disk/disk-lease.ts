@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { ChunkKey } from "../../core/index.ts";
 import type { KvBuffer } from "../../memory/index.ts";
 import type { Lease } from "../tier.ts";
@@ -38,11 +39,15 @@ export class DiskLease implements Lease {
         while (next < this.keys.length && reads.size < this.#options.numReadAhead) {
           if (!reads.begin(this.keys[next]!, this.#startRead)) break;
           next++;
+          // It did not take a disk: whoever waits for the chunks has this one before the next is read.
+          if (reads.isLastDone) break;
         }
         if (reads.isWaiting) await reads.settled();
         const buffer = reads.take();
         if (buffer === undefined) return;
         yield buffer;
+        // Copies in memory follow each other without a pause: let others have their turn.
+        if (reads.size === 0) await nextTurn();
       }
     } finally {
       signal.removeEventListener("abort", onAbort);

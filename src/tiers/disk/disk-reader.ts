@@ -2,6 +2,7 @@ import type { ChunkKey } from "../../core/index.ts";
 import type { KvBuffer, MemoryPool } from "../../memory/index.ts";
 import { readChunkHeader } from "../chunk-file.ts";
 import { type ChunkFiles, headerFault } from "./chunk-files.ts";
+import type { CachedRead } from "./cached-read.ts";
 import type { ChunkPlaces } from "./chunk-places.ts";
 import type { ChunkRemover } from "./chunk-remover.ts";
 import type { DirectoryScanner } from "./directory-scanner.ts";
@@ -14,6 +15,8 @@ import type { Reader } from "./read-ahead.ts";
 
 export interface DiskReaderOptions {
   readonly pool: MemoryPool;
+  /** Undefined where there is no such thing, or the page cache is not wanted. */
+  readonly cachedRead: CachedRead | undefined;
   readonly files: ChunkFiles;
   readonly places: ChunkPlaces;
   readonly space: DiskSpace;
@@ -47,6 +50,10 @@ export class DiskReader {
     }
     const buffer = pool.tryAllocate(file.fileBytes);
     if (buffer === undefined) return false;
+    if (this.#readCached(key, file, buffer)) {
+      done(buffer);
+      return true;
+    }
     // Whoever asked may let go before it is read, and what stands under the key then be another file.
     space.hold(key);
     executor.submit("read", async () => {
@@ -55,6 +62,18 @@ export class DiskReader {
       if (!isRead) buffer[Symbol.dispose]();
       done(isRead ? buffer : undefined);
     });
+    return true;
+  }
+
+  /** @returns whether the whole chunk was in the kernel's memory. One that looks damaged is read again the long way */
+  #readCached(key: ChunkKey, file: ChunkFile, buffer: KvBuffer): boolean {
+    const { cachedRead, places } = this.#options;
+    const { address } = buffer;
+    if (cachedRead === undefined || address === undefined) return false;
+    if (!cachedRead.read(places.pathOf(file.place, key), address, file.fileBytes)) return false;
+    const header = readChunkHeader(buffer.capacity.subarray(0, file.fileBytes));
+    if (headerFault(header, key, file.fileBytes) !== undefined) return false;
+    buffer.resize(header!.headerBytes + header!.payloadBytes);
     return true;
   }
 

@@ -10,6 +10,7 @@ import {
 } from "../../core/index.ts";
 import type { MemoryPool } from "../../memory/index.ts";
 import type { EvictionPolicy } from "../policies/index.ts";
+import { CachedRead } from "./cached-read.ts";
 import { ChunkFiles } from "./chunk-files.ts";
 import { type ChunkNaming, chunkNamePrefix } from "./chunk-path.ts";
 import { ChunkPlaces } from "./chunk-places.ts";
@@ -101,7 +102,9 @@ export async function assembleDiskTier(
     remover,
     temporaryNames,
   });
-  const reader = new DiskReader({ ...shared, pool, remover, scanner });
+  const usesPageCache = options.fileSystem === undefined && options.useOdirect !== true;
+  const cachedRead = usesPageCache ? CachedRead.open() : undefined;
+  const reader = new DiskReader({ ...shared, pool, cachedRead, remover, scanner });
   const recency = new Recency(shared);
   const writer = new DiskWriter({
     ...shared,

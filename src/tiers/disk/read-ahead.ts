@@ -39,6 +39,10 @@ export class ReadAhead implements Reader {
     return true;
   }
 
+  get isLastDone(): boolean {
+    return this.#reads.at(-1)?.isDone === true;
+  }
+
   /** Whether the first one is still being read. */
   get isWaiting(): boolean {
     return this.#reads[0]?.isDone === false;

@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import { createHash } from "node:crypto";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CacheEngine, type PromptScope, TierStack } from "../../../src/cache/index.ts";
@@ -284,6 +285,7 @@ export class FakeEngine implements EngineKv {
     for (const part of parts) {
       if (part.start > this.rows.length || this.restoreLimit === 0) break;
       const bytes = Buffer.from(this.#memory(part));
+      if (part.crc32 !== undefined && crc32(bytes) !== part.crc32) break;
       if (!bytes.subarray(0, BASE_BYTES).equals(baseOf(part))) break;
       this.rows.length = part.start;
       for (let at = BASE_BYTES; at < bytes.length; at += ROW_BYTES) {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type ExpectedChunk, findDamage } from "../../../src/cache/chunk-check.ts";
+import { type ExpectedChunk, checkHeader, verifyPayload } from "../../../src/cache/chunk-check.ts";
 import { type ChunkKey, tokenBytes } from "../../../src/core/index.ts";
 import { HeapMemory, type KvBuffer, MemoryPool } from "../../../src/memory/index.ts";
 import { chunkHeaderBytes, sealChunk } from "../../../src/tiers/index.ts";
@@ -29,8 +29,15 @@ function makeChunk(changes: object = {}): KvBuffer {
   return bufferOf(chunk);
 }
 
-test("findDamage() finds nothing wrong with what was asked for", () => {
-  expect(findDamage(makeChunk(), expected)).toBeUndefined();
+/** All that is looked at before a chunk enters an engine. */
+function findDamage(buffer: KvBuffer): string | undefined {
+  const checked = checkHeader(buffer, expected);
+  if (checked.damage !== undefined) return checked.damage;
+  return verifyPayload(checked.chunk) ? undefined : "payload";
+}
+
+test("the checks find nothing wrong with what was asked for", () => {
+  expect(findDamage(makeChunk())).toBeUndefined();
 });
 
 test.each([
@@ -41,23 +48,25 @@ test.each([
   ["positions", { end: 17 }],
   ["tokens", { label: tokenBytes(tokens.subarray(7, 15)) }],
   ["tokens", { label: tokenBytes(tokens.subarray(8, 15)) }],
-])("findDamage() calls it a wrong %s when the chunk says %j", (reason, changes) => {
-  expect(findDamage(makeChunk(changes), expected)).toBe(reason);
+])("checkHeader() calls it a wrong %s when the chunk says %j", (reason, changes) => {
+  expect(findDamage(makeChunk(changes))).toBe(reason);
 });
 
-test("findDamage() sees a payload that has changed, and bytes that are no chunk", () => {
+test("the checks see a payload that has changed, and bytes that are no chunk", () => {
   const chunk = makeChunk();
   const headerOnly = bufferOf(chunk.bytes.subarray(0, 4096));
   chunk.bytes[chunk.byteLength - 1]! ^= 1;
-  expect(findDamage(chunk, expected)).toBe("payload");
-  expect(findDamage(headerOnly, expected)).toBe("payload");
-  expect(findDamage(bufferOf(new Uint8Array(5000)), expected)).toBe("header");
-  expect(findDamage(bufferOf(new Uint8Array()), expected)).toBe("header");
+  expect(findDamage(chunk)).toBe("payload");
+  expect(findDamage(headerOnly)).toBe("payload");
+  expect(findDamage(bufferOf(new Uint8Array(5000)))).toBe("header");
+  expect(findDamage(bufferOf(new Uint8Array()))).toBe("header");
 });
 
-test("findDamage() computes the checksum once for bytes that stay in memory", () => {
+test("the checksum is computed once for bytes that stay in memory", () => {
   const chunk = makeChunk();
   expect(chunk.isChecked).toBe(false);
-  expect(findDamage(chunk, expected)).toBeUndefined();
+  expect(findDamage(chunk)).toBeUndefined();
   expect(chunk.isChecked).toBe(true);
+  const checked = checkHeader(chunk, expected);
+  expect(checked).toMatchObject({ chunk: { crc32: undefined } });
 });

@@ -2,8 +2,11 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { expect, test } from "vitest";
 import type { LoadedChunk } from "../../../src/cache/index.ts";
 import { RestoreQueue } from "../../../src/cache/restore-queue.ts";
-import { MiB } from "../../../src/core/index.ts";
+import { type ChunkKey, MiB } from "../../../src/core/index.ts";
 import { HeapMemory, MemoryPool } from "../../../src/memory/index.ts";
+
+const key = "ab".repeat(16) as ChunkKey;
+const ignore = (): void => {};
 
 /** One fills the first batch, four the second, sixteen all that follow. */
 const CHUNK_BYTES = 2 * MiB;
@@ -16,7 +19,15 @@ function makeChunks(
   const chunks = Array.from({ length: num }, (_, index): LoadedChunk => {
     const buffer = pool.tryAllocate(100)!;
     const range = { start: index * 10, end: index * 10 + 10 };
-    return { kind: "tokens", ...range, buffer, payloadOffset: 0, payloadBytes };
+    return {
+      kind: "tokens",
+      key,
+      ...range,
+      buffer,
+      payloadOffset: 0,
+      payloadBytes,
+      crc32: undefined,
+    };
   });
   return { pool, chunks };
 }
@@ -41,7 +52,7 @@ function makeEngine(limit = Infinity, gate: Promise<void> = Promise.resolve()) {
 test("a source that has all in memory gives whole batches that grow, and the rest at the end", async () => {
   const { pool, chunks } = makeChunks(24);
   const { batches, stats, consume } = makeEngine();
-  const queue = new RestoreQueue(consume);
+  const queue = new RestoreQueue(consume, ignore);
   for (const chunk of chunks) expect(await queue.push(chunk)).toBe(true);
   await queue.finish();
   expect(batches).toEqual([1, 4, 16, 3]);
@@ -53,7 +64,7 @@ test("a source that has all in memory gives whole batches that grow, and the res
 test("an idle engine gets what there is when the source has nothing more for now", async () => {
   const { pool, chunks } = makeChunks(3);
   const { batches, consume } = makeEngine();
-  const queue = new RestoreQueue(consume);
+  const queue = new RestoreQueue(consume, ignore);
   for (const chunk of chunks) {
     await queue.push(chunk);
     await nextTurn();
@@ -72,7 +83,7 @@ test("an engine that is slower than its source never has more than two batches",
     open = resolve;
   });
   const { batches, consume } = makeEngine(Infinity, gate);
-  const queue = new RestoreQueue(consume);
+  const queue = new RestoreQueue(consume, ignore);
   let numPushed = 0;
   const pushing = (async () => {
     for (const chunk of chunks) {
@@ -93,7 +104,7 @@ test("an engine that is slower than its source never has more than two batches",
 test("large chunks go one by one", async () => {
   const { pool, chunks } = makeChunks(4, 40 * MiB);
   const { batches, consume } = makeEngine();
-  const queue = new RestoreQueue(consume);
+  const queue = new RestoreQueue(consume, ignore);
   for (const chunk of chunks) await queue.push(chunk);
   await queue.finish();
   expect(batches).toEqual([1, 1, 1, 1]);
@@ -103,24 +114,29 @@ test("large chunks go one by one", async () => {
 test("behind a batch that stopped short nothing counts, and no more is taken", async () => {
   const { pool, chunks } = makeChunks(60);
   const { batches, consume } = makeEngine(3);
-  const queue = new RestoreQueue(async (batch) => {
-    const isLater = batches.length >= 2;
-    const num = await consume(batch);
-    // A later call may succeed on its own: it is behind a gap all the same.
-    return isLater ? batch.length : num;
-  });
+  const refused: number[] = [];
+  const queue = new RestoreQueue(
+    async (batch) => {
+      const isLater = batches.length >= 2;
+      const num = await consume(batch);
+      // A later call may succeed on its own: it is behind a gap all the same.
+      return isLater ? batch.length : num;
+    },
+    (chunk) => refused.push(chunk.start),
+  );
   let numPushed = 0;
   while (await queue.push(chunks[numPushed]!)) numPushed++;
   for (const chunk of chunks.slice(numPushed + 1)) chunk.buffer[Symbol.dispose]();
   await queue.finish();
   expect(queue.end).toBe(30);
+  expect(refused).toEqual([30]);
   expect(numPushed).toBeLessThan(59);
   pool.assertAllFree();
 });
 
 test("finish() rethrows what the engine threw, after everything is given back", async () => {
   const { pool, chunks } = makeChunks(6);
-  const queue = new RestoreQueue(() => Promise.reject(new Error("gone")));
+  const queue = new RestoreQueue(() => Promise.reject(new Error("gone")), ignore);
   for (const chunk of chunks) await queue.push(chunk);
   await expect(queue.finish()).rejects.toThrow("gone");
   expect(queue.end).toBeUndefined();

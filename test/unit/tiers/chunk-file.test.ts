@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ChunkKey } from "../../../src/core/index.ts";
@@ -48,6 +49,7 @@ describe("a sealed chunk", () => {
         kind,
         parent,
         payloadBytes: 5000,
+        payloadCrc32: crc32(chunk.subarray(4096)),
         headerBytes: 4096,
       });
       expect(isAccepted(chunk)).toBe(true);
