@@ -26,7 +26,7 @@ export class CachedRead {
           "long syscall(long number, int directory, const char *path, void *how, size_t size)",
         ),
         preadv2: libc.func(
-          "ssize_t preadv2(int file, void *vector, int count, int64_t offset, int flags)",
+          "long preadv2(int file, void *vector, int count, int64_t offset, int flags)",
         ),
         close: libc.func("int close(int file)"),
       });
