@@ -72,7 +72,7 @@ describe("a damaged file", () => {
         expect(isPayloadIntact(buffer.bytes, readChunkHeader(buffer.bytes)!)).toBe(false);
       }
     });
-    await fc.assert(property, { numRuns: 200 });
+    await fc.assert(property, { numRuns: 1000 });
     expect(await tier.remove([key!])).toBe(1);
     expect(await bench.names()).toEqual([]);
   });

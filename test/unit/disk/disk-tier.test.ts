@@ -5,7 +5,7 @@ import path from "node:path";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { silentLogger, subscribe } from "../../../src/core/index.ts";
+import { type ChunkKey, silentLogger, subscribe } from "../../../src/core/index.ts";
 import { PAGE_BYTES } from "../../../src/memory/index.ts";
 import { DiskTier } from "../../../src/tiers/disk/index.ts";
 import { type FileSystem, nodeFileSystem } from "../../../src/tiers/disk/file-system.ts";
@@ -74,6 +74,23 @@ describe("files", () => {
     await bench.put(tier, promptChunks(2, 10));
     const after = await Promise.all(paths.map(directoryBytes));
     expect(after.reduce((sum, bytes) => sum + bytes)).toBe(24 * FILE_BYTES);
+  });
+
+  test("a full tier takes no chunk that its policy does not admit", async () => {
+    await using bench = await DiskBench.make();
+    const lru = createPolicy("LRU");
+    const refused = keysOf(promptChunks(2, 4));
+    const admits = (key: ChunkKey): boolean => !refused.includes(key);
+    const policy = Object.assign(Object.create(lru) as typeof lru, { admits });
+    for (const name of ["add", "touch", "remove", "victim"] as const) {
+      Object.assign(policy, { [name]: (lru[name] as (...args: unknown[]) => unknown).bind(lru) });
+    }
+    const tier = await bench.open({ policy, maxSizeBytes: 6 * FILE_BYTES });
+    await bench.put(tier, promptChunks(1, 6));
+    await bench.put(tier, promptChunks(2, 4));
+    expect(await tier.lookup(keysOf(promptChunks(1, 6)))).toBe(6);
+    await bench.put(tier, promptChunks(3, 4));
+    expect(await tier.lookup(keysOf(promptChunks(3, 4)))).toBe(4);
   });
 
   test("by_gpu keeps to one path, that of the device", async () => {
