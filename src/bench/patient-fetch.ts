@@ -34,7 +34,11 @@ export function patientFetch(
         resolve(new Response(BODILESS.has(status) ? null : body, { status, headers }));
       },
     );
-    request.on("error", reject);
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      // The server has closed a connection that was kept open: nobody has read the request.
+      if (request.reusedSocket && error.code === "ECONNRESET") resolve(patientFetch(input, init));
+      else reject(error);
+    });
     request.end(init.body);
   });
 }
