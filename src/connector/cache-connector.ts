@@ -64,7 +64,7 @@ export class CacheConnector implements KvConnector {
     this.#options = options;
   }
 
-  async lookup(request: KvRequest): Promise<KvMatch> {
+  async lookup(request: KvRequest, numHeld: number): Promise<KvMatch> {
     const { role, logger, minRetrieveTokens = 0 } = this.#options;
     await this.#related(request.tokens);
     const found = await this.#cache.lookup(request.tokens, scopeOf(request));
@@ -76,7 +76,7 @@ export class CacheConnector implements KvConnector {
     const numToLoad = isOfUse ? numHit : 0;
     logger.info(
       `Reqid: ${request.id}, Total tokens ${numTotal}, LMCache hit tokens: ${numHit}, ` +
-        `need to load: ${numToLoad}`,
+        `need to load: ${Math.max(0, numToLoad - numHeld)}`,
     );
     return new CacheConnectorMatch(request, found, numToLoad);
   }

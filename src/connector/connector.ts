@@ -8,8 +8,10 @@ export interface KvConnector {
    * How many leading tokens of the request are stored. Holds what it counted until the match is
    * disposed. The rule "the last prompt token is always computed" lives here: the answer is at most
    * `tokens.length - 1`.
+   *
+   * @param numHeld leading tokens that the engine has itself, for what is logged
    */
-  lookup(request: KvRequest): Promise<KvMatch>;
+  lookup(request: KvRequest, numHeld: number): Promise<KvMatch>;
 
   /**
    * Brings the tokens [from, match.numTokens) into the engine's memory.

@@ -28,6 +28,9 @@ export interface Engine extends AsyncDisposable {
     signal?: AbortSignal,
   ): AsyncGenerator<GenerationDelta, void, undefined>;
 
+  /** Forgets the KV of prompts that are over and still lie in the engine's cells. */
+  resetPrefixCache(): void;
+
   stats(): EngineStats;
 }
 

@@ -2,6 +2,7 @@ import type { KvConnector } from "../connector/connector.ts";
 import { type Clock, type Logger, messageOf, publish } from "../core/index.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
 import type { ModelRunner, StepItem, StepResult } from "./model-runner.ts";
+import { PrefixCache } from "./prefix-cache.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
 import { RestorePacer } from "./restore-pacer.ts";
@@ -21,6 +22,8 @@ export interface LlmEngineOptions {
   readonly vocab: EngineVocab;
   readonly connector: KvConnector;
   readonly scheduler: SchedulerOptions;
+  /** Undefined: a slot that is given back is emptied. */
+  readonly prefixCache?: { readonly keepsGenerated: boolean } | undefined;
   /** Learns from the steps. */
   readonly prefill: PrefillEstimate;
   readonly logger: Logger;
@@ -44,6 +47,7 @@ export class LlmEngine implements Engine {
   readonly #requests = new Map<Sequence, EngineRequest>();
   readonly #kv = new Map<Sequence, SlotKv>();
   readonly #pacer: RestorePacer;
+  readonly #prefixes: PrefixCache | undefined;
   readonly #loop: Promise<void>;
   #wake: () => void = () => {};
   #isClosing = false;
@@ -55,6 +59,14 @@ export class LlmEngine implements Engine {
     this.#vocab = options.vocab;
     this.#connector = options.connector;
     this.#scheduler = new Scheduler(options.scheduler);
+    const { runner, prefixCache } = options;
+    this.#prefixes =
+      prefixCache &&
+      new PrefixCache({
+        ...prefixCache,
+        copy: (from, to, numTokens) => runner.copy(from, to, numTokens),
+        trim: (slot, start) => runner.trim(slot, start),
+      });
     this.#pacer = new RestorePacer(options.runner, () => options.clock.nowMs());
     this.#loop = this.#run();
   }
@@ -99,6 +111,10 @@ export class LlmEngine implements Engine {
     }
   }
 
+  resetPrefixCache(): void {
+    this.#prefixes?.clear();
+  }
+
   stats(): EngineStats {
     return {
       numRunning: this.#scheduler.active.length,
@@ -121,7 +137,7 @@ export class LlmEngine implements Engine {
     for (;;) {
       this.#dropAborted();
       if (this.#isClosing && this.#scheduler.active.length === 0) return;
-      for (const sequence of this.#scheduler.admit()) void this.#bringIn(sequence);
+      this.#admit();
       this.#preempt();
       const chunks = this.#scheduler.schedule();
       if (chunks.length === 0) {
@@ -137,16 +153,30 @@ export class LlmEngine implements Engine {
     }
   }
 
+  #admit(): void {
+    const prefixes = this.#prefixes;
+    const admitted = this.#scheduler.admit(prefixes && ((...args) => prefixes.choose(...args)));
+    // Who came together may share what one of them has taken over.
+    for (const sequence of admitted) {
+      sequence.numComputed = prefixes?.take(sequence, this.#scheduler.active) ?? 0;
+    }
+    for (const sequence of admitted) void this.#bringIn(sequence);
+    prefixes?.shrink(this.#options.scheduler.numCells - this.#scheduler.numUsedCells);
+  }
+
   /** From "loading" to "running": what is stored of the prompt comes into the engine. */
   async #bringIn(sequence: Sequence): Promise<void> {
+    const numHeld = sequence.numComputed;
+    // Until it is loaded, nobody may count on what its slot holds.
+    sequence.numComputed = 0;
     const entry = this.#requests.get(sequence)!;
     const slot = sequence.slot!;
-    const kv = new SlotKv(this.#runner, this.#pacer, slot);
+    const kv = new SlotKv(this.#runner, this.#pacer, slot, numHeld);
     this.#kv.set(sequence, kv);
     sequence.firstScheduledMs ??= this.#options.clock.nowMs();
     try {
       const [end] = await Promise.all([
-        this.#load(sequence, kv, entry.abort.signal),
+        this.#load(sequence, numHeld, kv, entry.abort.signal),
         this.#addSampler(sequence),
       ]);
       if (sequence.slot !== slot) return;
@@ -161,10 +191,17 @@ export class LlmEngine implements Engine {
   }
 
   /** @returns the end of the prefix that is in the engine now */
-  async #load(sequence: Sequence, kv: SlotKv, signal: AbortSignal): Promise<number> {
-    using match = await this.#connector.lookup(sequence);
+  async #load(
+    sequence: Sequence,
+    numHeld: number,
+    kv: SlotKv,
+    signal: AbortSignal,
+  ): Promise<number> {
+    using match = await this.#connector.lookup(sequence, numHeld);
     // The match must be held until the load is over: without await it would be released at once.
-    return match.numTokens === 0 ? 0 : await this.#connector.load(match, 0, kv, signal);
+    return match.numTokens <= numHeld
+      ? numHeld
+      : await this.#connector.load(match, numHeld, kv, signal);
   }
 
   async #addSampler(sequence: Sequence): Promise<void> {
@@ -275,17 +312,21 @@ export class LlmEngine implements Engine {
     const kv = this.#kv.get(sequence);
     // An answer's last chunks may still be on their way out; nobody waits for those of an aborted one.
     if (kv !== undefined && kv.numSaving > 0 && reason !== "abort" && reason !== "error") {
-      void kv.settled().then(() => this.#release(sequence));
+      void kv.settled().then(() => this.#release(sequence, true));
     } else {
-      this.#release(sequence);
+      this.#release(sequence, reason !== "error");
     }
   }
 
-  #release(sequence: Sequence): void {
+  /** @param isTrusted whether the KV in its slot is what its tokens were computed to */
+  #release(sequence: Sequence, isTrusted: boolean): void {
     const { slot } = sequence;
     this.#revokeKv(sequence);
     this.#scheduler.release(sequence);
-    if (slot !== undefined) this.#runner.trim(slot, 0);
+    if (slot !== undefined) {
+      if (isTrusted && this.#prefixes !== undefined) this.#prefixes.keep(slot, sequence);
+      else this.#runner.trim(slot, 0);
+    }
     if (sequence.hasSampler) this.#runner.dropSampler(sequence.id);
     this.#wake();
   }

@@ -13,6 +13,9 @@ export interface ModelRunner extends AsyncDisposable {
   addSampler(samplerId: string, sampling: SamplingParams, promptTokens: Int32Array): Promise<void>;
   dropSampler(samplerId: string): void;
 
+  /** Lets a sequence that is empty begin with the first tokens of another. They share the cells. */
+  copy(from: number, to: number, numTokens: number): void;
+
   /** Forgets the positions from `start` on and frees their cells. */
   trim(sequence: number, start: number): void;
 

@@ -76,18 +76,25 @@ export class Scheduler {
     this.#enqueue(sequence);
   }
 
-  /** Gives slots to those who wait, while slots and cells last. They come back in state "loading". */
-  admit(): Sequence[] {
+  /**
+   * Gives slots to those who wait, while slots and cells last. They come back in state "loading".
+   *
+   * @param choose which of the free slots
+   */
+  admit(
+    choose: (sequence: Sequence, freeSlots: readonly number[]) => number = (_, [first]) => first!,
+  ): Sequence[] {
     const admitted: Sequence[] = [];
     for (;;) {
       const next = this.#waiting[0];
-      const slot = this.#slots.indexOf(undefined);
-      if (next === undefined || slot < 0) return admitted;
-      const growth = GROWTH_CELLS * (this.#options.numSlots - this.#numFreeSlots());
+      const free = this.#freeSlots();
+      if (next === undefined || free.length === 0) return admitted;
+      const growth = GROWTH_CELLS * (this.#options.numSlots - free.length);
       const isAlone = this.numUsedCells === 0;
       if (!isAlone && this.numUsedCells + next.numTokens + growth > this.#options.numCells)
         return admitted;
       this.#waiting.shift();
+      const slot = choose(next, free);
       next.slot = slot;
       next.state = "loading";
       this.#slots[slot] = next;
@@ -178,8 +185,8 @@ export class Scheduler {
     this.#waiting.splice(place, 0, sequence);
   }
 
-  #numFreeSlots(): number {
-    return this.#slots.filter((sequence) => sequence === undefined).length;
+  #freeSlots(): number[] {
+    return [...this.#slots.keys()].filter((slot) => this.#slots[slot] === undefined);
   }
 }
 

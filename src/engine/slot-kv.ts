@@ -12,11 +12,14 @@ export class SlotKv implements EngineKv {
   readonly #slot: number;
   readonly #saving = new Set<Promise<unknown>>();
   #isRevoked = false;
+  /** Leading tokens that the slot has held from the start, while nothing was restored behind them. */
+  #numHeld: number;
 
-  constructor(runner: ModelRunner, pacer: RestorePacer, slot: number) {
+  constructor(runner: ModelRunner, pacer: RestorePacer, slot: number, numHeld: number) {
     this.#runner = runner;
     this.#pacer = pacer;
     this.#slot = slot;
+    this.#numHeld = numHeld;
   }
 
   async extract(parts: readonly EngineKvPart[]): Promise<number[]> {
@@ -24,7 +27,14 @@ export class SlotKv implements EngineKv {
   }
 
   async restore(parts: readonly EngineKvPart[]): Promise<number> {
-    return this.#isRevoked ? 0 : this.#pacer.restore(this.#slot, parts);
+    if (this.#isRevoked) return 0;
+    const [first] = parts;
+    if (first !== undefined && first.start < this.#numHeld) {
+      // Chunks are whole: the first one replaces what the slot held of it.
+      this.#runner.trim(this.#slot, first.start);
+      this.#numHeld = 0;
+    }
+    return this.#pacer.restore(this.#slot, parts);
   }
 
   revoke(): void {

@@ -63,6 +63,10 @@ export class LlamaRunner implements ModelRunner {
     this.#tell({ op: "dropSampler", samplerId });
   }
 
+  copy(from: number, to: number, numTokens: number): void {
+    this.#tell({ op: "copy", from, to, numTokens });
+  }
+
   trim(sequence: number, start: number): void {
     this.#tell({ op: "trim", sequence, start });
   }

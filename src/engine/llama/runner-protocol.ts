@@ -30,6 +30,7 @@ export type RunnerCommand =
   | { readonly op: "step"; readonly items: readonly StepItem[] }
   | { readonly op: "extract"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
   | { readonly op: "restore"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
+  | { readonly op: "copy"; readonly from: number; readonly to: number; readonly numTokens: number }
   | { readonly op: "trim"; readonly sequence: number; readonly start: number }
   | {
       readonly op: "addSampler";

@@ -49,6 +49,9 @@ function run(command: RunnerCommand): unknown {
       return transfer.extract(command.sequence, command.parts);
     case "restore":
       return transfer.restore(command.sequence, command.parts);
+    case "copy":
+      context.copyRange(command.from, command.to, 0, command.numTokens);
+      return undefined;
     case "trim":
       context.removeRange(command.sequence, command.start, -1);
       return undefined;

@@ -70,7 +70,7 @@ class Setup {
   }
 
   async load(request: KvRequest, engine: FakeEngine, from = 0, signal = never): Promise<number> {
-    using match = await this.connector.lookup(request);
+    using match = await this.connector.lookup(request, 0);
     return await this.connector.load(match, from, engine, signal);
   }
 
@@ -326,11 +326,11 @@ describe("CacheConnector", () => {
     });
     const request = setup.request(tokens);
     const { connector } = setup;
-    (await connector.lookup(request))[Symbol.dispose]();
+    (await connector.lookup(request, 0))[Symbol.dispose]();
     const saving = connector.save(request, 600, true, first);
-    const looking = connector.lookup(setup.request(tokens));
+    const looking = connector.lookup(setup.request(tokens), 0);
     // Another prompt does not wait.
-    (await connector.lookup(setup.request(makeTokens(600, 7))))[Symbol.dispose]();
+    (await connector.lookup(setup.request(makeTokens(600, 7)), 0))[Symbol.dispose]();
     letGo();
     await saving;
     using match = await looking;

@@ -43,7 +43,7 @@ describe("createConnector()", () => {
     const engine = new FakeEngine(cache!.pool);
     let numLoaded: number;
     {
-      using match = await connector.lookup(request);
+      using match = await connector.lookup(request, 0);
       numLoaded = await connector.load(match, 0, engine, never);
     }
     expect(engine.holds(tokens, numLoaded)).toBe(true);

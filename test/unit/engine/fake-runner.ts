@@ -47,6 +47,14 @@ export class FakeRunner implements ModelRunner {
     this.samplers.delete(samplerId);
   }
 
+  copy(from: number, to: number, numTokens: number): void {
+    const memory = this.memory.get(from) ?? [];
+    if ((this.memory.get(to) ?? []).length > 0)
+      throw new Error("a copy goes into a sequence in use");
+    if (memory.length < numTokens) throw new Error("there is less to copy than was said");
+    this.memory.set(to, memory.slice(0, numTokens));
+  }
+
   trim(sequence: number, start: number): void {
     const memory = this.memory.get(sequence)?.slice(0, start) ?? [];
     if (memory.length === 0) this.memory.delete(sequence);

@@ -25,6 +25,7 @@ function createEngine(
     scheduler?: Partial<SchedulerOptions>;
     connector?: KvConnector;
     maxModelLen?: number;
+    prefixCache?: { keepsGenerated: boolean };
   } = {},
 ): { engine: LlmEngine; runner: FakeRunner } {
   const runner = new FakeRunner();
@@ -49,6 +50,7 @@ function createEngine(
       isEndOfGeneration: (token) => token === END_TOKEN,
     },
     connector: options.connector ?? new NullConnector(),
+    prefixCache: options.prefixCache,
     scheduler: {
       numSlots: 4,
       numCells: 1000,
@@ -104,21 +106,30 @@ class FakeConnector implements KvConnector {
       end += 16;
     this.numHeld++;
     const tokens = request.tokens.slice(0, end);
+    let isReleased = false;
+    const release = (): void => {
+      isReleased = true;
+      this.numHeld--;
+    };
     return Object.assign(
       { numTokens: Math.min(end, request.tokens.length - 1), tokens },
-      { [Symbol.dispose]: () => void this.numHeld-- },
+      { isReleased: () => isReleased, [Symbol.dispose]: release },
     );
   }
 
   async load(match: KvMatch, from: number, engine: EngineKv, signal: AbortSignal): Promise<number> {
     const { tokens } = match as unknown as { tokens: Int32Array };
-    const numHeld = this.numHeld;
-    for (let start = from; start < tokens.length && start < this.loadLimit; start += 16) {
+    const { isReleased } = match as unknown as { isReleased: () => boolean };
+    for (
+      let start = from - (from % 16);
+      start < tokens.length && start < this.loadLimit;
+      start += 16
+    ) {
       if (signal.aborted) return start;
       const address = this.#address.get(keyOf(tokens, start + 16))!;
       await engine.restore([{ kind: "tokens", start, end: start + 16, address, byteLength: 16 }]);
       await new Promise(setImmediate);
-      if (this.numHeld < numHeld) throw new Error("the match was released while it was loading");
+      if (isReleased()) throw new Error("the match was released while it was loading");
     }
     return Math.min(tokens.length, this.loadLimit);
   }
@@ -128,8 +139,9 @@ class FakeConnector implements KvConnector {
       const key = keyOf(request.tokens, start + 16);
       if (this.#address.has(key)) continue;
       const address = this.#nextAddress++;
-      this.#address.set(key, address);
-      await engine.extract([{ kind: "tokens", start, end: start + 16, address, byteLength: 16 }]);
+      const part = { kind: "tokens" as const, start, end: start + 16, address, byteLength: 16 };
+      const [numBytes] = await engine.extract([part]);
+      if (numBytes! > 0) this.#address.set(key, address);
     }
     return 0;
   }
@@ -296,6 +308,131 @@ describe("LlmEngine", () => {
     await expect(generate(engine, new Int32Array())).rejects.toThrow(UsageError);
     await expect(generate(engine, promptOf(30))).rejects.toThrow(
       /maximum context length is 30 tokens/,
+    );
+  });
+});
+
+describe("prefix cache", () => {
+  const prefixCache = { keepsGenerated: false };
+  const otherPrompt = (length: number, seed = 1): Int32Array =>
+    Int32Array.from({ length }, (_, i) => 97 + ((i * i + seed * 5) % 26));
+
+  it("computes only the last token of a prompt that was there before", async () => {
+    const { engine, runner } = createEngine({ prefixCache });
+    const prompt = otherPrompt(300);
+    const cold = await generate(engine, prompt, { maxTokens: 5 });
+    runner.steps.length = 0;
+    const warm = await generate(engine, prompt, { maxTokens: 5 });
+    expect(warm.text).toBe(cold.text);
+    expect(cold.last!.numCachedTokens).toBe(0);
+    expect(warm.last!.numCachedTokens).toBe(299);
+    expect(runner.steps[0]![0]!.tokens).toHaveLength(1);
+  });
+
+  it("shares a beginning, with prompts that run and with prompts that are over", async () => {
+    const { engine } = createEngine({ prefixCache });
+    const start = otherPrompt(200);
+    const prompts = [1, 2, 3, 4].map((seed) =>
+      Int32Array.from([...start, ...otherPrompt(100, seed)]),
+    );
+    const cached: number[] = [];
+    for (const prompt of prompts) {
+      const { text, last } = await generate(engine, prompt, { maxTokens: 6 });
+      expect(text).toBe(answerTo(prompt, 6));
+      cached.push(last!.numCachedTokens);
+    }
+    expect(cached).toEqual([0, 200, 200, 200]);
+    const again = await Promise.all(
+      prompts.map((prompt) => generate(engine, prompt, { maxTokens: 6 })),
+    );
+    expect(again.map(({ text }) => text)).toEqual(prompts.map((prompt) => answerTo(prompt, 6)));
+    expect(again.map(({ last }) => last!.numCachedTokens)).toEqual([200, 200, 200, 200]);
+  });
+
+  it("keeps salts apart, and forgets when it is told to", async () => {
+    const { engine } = createEngine({ prefixCache });
+    const cachedOf = async (cacheSalt?: string): Promise<number> => {
+      let numCached = -1;
+      const sampling = { ...defaultSamplingParams, temperature: 0, maxTokens: 2 };
+      const request = { id: `s${nextId++}`, promptTokens: otherPrompt(200), sampling, cacheSalt };
+      for await (const delta of engine.generate(request)) numCached = delta.numCachedTokens;
+      return numCached;
+    };
+    expect(await cachedOf("a")).toBe(0);
+    expect(await cachedOf("a")).toBe(199);
+    expect(await cachedOf("b")).toBe(0);
+    expect(await cachedOf()).toBe(0);
+    engine.resetPrefixCache();
+    expect(await cachedOf("a")).toBe(0);
+  });
+
+  it("gives cells up to those who compute, the least recently used first", async () => {
+    const { engine, runner } = createEngine({ prefixCache, scheduler: { numCells: 700 } });
+    for (const seed of [1, 2, 3]) await generate(engine, otherPrompt(200, seed), { maxTokens: 2 });
+    await generate(engine, otherPrompt(450, 4), { maxTokens: 2 });
+    const numCells = [...runner.memory.values()].reduce((sum, tokens) => sum + tokens.length, 0);
+    expect(numCells).toBeLessThanOrEqual(700);
+    expect(
+      (await generate(engine, otherPrompt(200, 3), { maxTokens: 2 })).last!.numCachedTokens,
+    ).toBe(199);
+    expect(
+      (await generate(engine, otherPrompt(200, 1), { maxTokens: 2 })).last!.numCachedTokens,
+    ).toBe(0);
+  });
+
+  it("keeps answers for the next turn only when it is told to", async () => {
+    for (const keepsGenerated of [false, true]) {
+      const { engine } = createEngine({ prefixCache: { keepsGenerated } });
+      const prompt = otherPrompt(200);
+      const first = await generate(engine, prompt, { maxTokens: 40 });
+      const next = Int32Array.from([...prompt, ...Buffer.from(first.text), ...otherPrompt(100, 5)]);
+      const second = await generate(engine, next, { maxTokens: 5 });
+      expect(second.text).toBe(answerTo(next, 5));
+      expect(second.last!.numCachedTokens).toBe(keepsGenerated ? 239 : 199);
+    }
+  });
+
+  it("loads from the store what lies behind what it holds", async () => {
+    const connector = new FakeConnector();
+    const { engine } = createEngine({ prefixCache, connector });
+    const prompt = otherPrompt(320);
+    await generate(engine, prompt, { maxTokens: 2 });
+    engine.resetPrefixCache();
+    await generate(engine, prompt.slice(0, 150), { maxTokens: 2 });
+    const { text, last } = await generate(engine, prompt, { maxTokens: 5 });
+    expect(text).toBe(answerTo(prompt, 5));
+    expect(last!.numCachedTokens).toBe(319);
+    expect(connector.numHeld).toBe(0);
+  });
+
+  it("gives right answers whatever came before, at any mix of prompts, aborts and cells", async () => {
+    const turn = fc.record({
+      seed: fc.nat({ max: 3 }),
+      numShared: fc.nat({ max: 250 }),
+      numOwn: fc.integer({ min: 1, max: 150 }),
+      isAborted: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(turn, { minLength: 2, maxLength: 14 }), async (turns) => {
+        const connector = new FakeConnector();
+        const { engine } = createEngine({ prefixCache, connector, scheduler: { numCells: 900 } });
+        const running = turns.map(async ({ seed, numShared, numOwn, isAborted }, index) => {
+          const prompt = Int32Array.from([
+            ...otherPrompt(numShared, seed),
+            ...otherPrompt(numOwn, index),
+          ]);
+          const abort = new AbortController();
+          if (isAborted) setTimeout(() => abort.abort(), index);
+          try {
+            const { text } = await generate(engine, prompt, { maxTokens: 8 }, abort.signal);
+            expect(text).toBe(answerTo(prompt, 8));
+          } catch (error) {
+            if (!isAborted || !abort.signal.aborted) throw error;
+          }
+        });
+        await Promise.all(running);
+      }),
+      { numRuns: 60 },
     );
   });
 });

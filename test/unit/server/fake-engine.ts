@@ -91,6 +91,8 @@ export class FakeEngine implements Engine {
     }
   }
 
+  resetPrefixCache(): void {}
+
   stats(): EngineStats {
     return { numRunning: this.numActive, numWaiting: 0, numUsedCells: 10, numCells: 100 };
   }
