@@ -1,3 +1,7 @@
+import type { RemotePriority } from "../protocol/index.ts";
+
+export type { RemotePriority } from "../protocol/index.ts";
+
 /**
  * Values by name in another process or on another machine: what a URL scheme of `remote_url` opens. Knows nothing
  * of tokens, chunks or headers; any engine's bytes are fine.
@@ -38,7 +42,3 @@ export interface RemoteCall {
   readonly signal: AbortSignal;
   readonly priority: RemotePriority;
 }
-
-/** What waits for a connection is served in this order. */
-export const REMOTE_PRIORITIES = ["lookup", "prefetch", "get", "put"] as const;
-export type RemotePriority = (typeof REMOTE_PRIORITIES)[number];

@@ -1,0 +1,227 @@
+import { setMaxListeners } from "node:events";
+import type { Clock } from "../core/index.ts";
+import { ConnectionError } from "./connection-error.ts";
+import { REMOTE_PRIORITIES, type RemotePriority } from "./priority.ts";
+import { RetryDelay } from "./retry-delay.ts";
+import { WaitingList } from "./waiting-list.ts";
+
+export interface PooledConnection extends Disposable {
+  readonly isBroken: boolean;
+  /** Since it was made. Tells whether anything of a reply has come. */
+  readonly numBytesReceived: number;
+}
+
+export interface ConnectionPoolOptions<C> {
+  /** Ends at the signal at the latest. */
+  readonly connect: (signal: AbortSignal) => Promise<C>;
+  readonly maxConnections: number;
+  /** Calls that wait for a connection. One more than that costs the least urgent of them. */
+  readonly maxWaiting: number;
+  /** A connection that nobody used for so long is closed. */
+  readonly idleMs: number;
+  readonly clock: Clock;
+  /** [0, 1), for jitter. */
+  readonly random: () => number;
+}
+
+/** Who gave up after so long need not be followed by the next one: the server accepts and then says nothing. */
+const SLOW_CONNECT_MS = 500;
+
+/**
+ * Connections to one server, each used for one exchange at a time. Waiters are served in the order of
+ * REMOTE_PRIORITIES, then first come first served; puts never take the last connection, so that a lookup passes.
+ *
+ * An idle connection that turns out to be closed is replaced once, without a word, if nothing of a reply had come.
+ * After a failed connect calls fail at once until a delay has passed; then the next call tries again.
+ */
+export class ConnectionPool<C extends PooledConnection> implements AsyncDisposable {
+  readonly #options: ConnectionPoolOptions<C>;
+  readonly #retryDelay: RetryDelay;
+  readonly #waiting: WaitingList;
+  readonly #maxPuts: number;
+  /** Most recently used last. */
+  readonly #idle: { readonly connection: C; readonly sinceMs: number }[] = [];
+  readonly #running = new Map<AbortController, Promise<unknown>>();
+  #numInUse = 0;
+  #numPuts = 0;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: ConnectionPoolOptions<C>) {
+    this.#options = options;
+    this.#retryDelay = new RetryDelay(options.clock, options.random);
+    this.#waiting = new WaitingList(options.maxWaiting);
+    this.#maxPuts = Math.max(1, options.maxConnections - 1);
+  }
+
+  get numInUse(): number {
+    return this.#numInUse;
+  }
+  get numIdle(): number {
+    return this.#idle.length;
+  }
+  get numWaiting(): number {
+    return this.#waiting.length;
+  }
+
+  /**
+   * Runs one exchange. When it rejects, or at an abort, its connection is dropped: what it was reading into is not
+   * touched any more once this has settled. It may be run a second time, on a fresh connection (see above).
+   */
+  async use<T>(
+    priority: RemotePriority,
+    signal: AbortSignal,
+    exchange: (connection: C) => Promise<T>,
+  ): Promise<T> {
+    signal.throwIfAborted();
+    if (this.#isClosed) throw poolClosed();
+    // Many calls at a time may share one signal, and that is no leak.
+    setMaxListeners(0, signal);
+    if (this.#hasRoom(priority)) this.#enter(priority);
+    else await this.#waiting.wait(priority, signal);
+    try {
+      return await this.#runUntil(signal, exchange);
+    } finally {
+      this.#leave(priority);
+    }
+  }
+
+  /** Ends what runs and waits, and closes all connections. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#waiting.rejectAll(poolClosed());
+    for (const ends of this.#running.keys()) ends.abort(poolClosed());
+    this.#closeIdle(0);
+    await Promise.allSettled(this.#running.values());
+  }
+
+  #hasRoom(priority: RemotePriority): boolean {
+    if (this.#numInUse >= this.#options.maxConnections) return false;
+    return priority !== "put" || this.#numPuts < this.#maxPuts;
+  }
+
+  #enter(priority: RemotePriority): void {
+    this.#numInUse++;
+    if (priority === "put") this.#numPuts++;
+  }
+
+  #leave(priority: RemotePriority): void {
+    this.#numInUse--;
+    if (priority === "put") this.#numPuts--;
+    for (const next of REMOTE_PRIORITIES) {
+      // In the same turn, so that nobody slips in between.
+      while (this.#hasRoom(next) && this.#waiting.callNext(next)) this.#enter(next);
+    }
+  }
+
+  async #runUntil<T>(signal: AbortSignal, exchange: (connection: C) => Promise<T>): Promise<T> {
+    const ends = new AbortController();
+    const onAbort = (): void => ends.abort(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener("abort", onAbort);
+    const running = this.#run(ends.signal, exchange);
+    this.#running.set(ends, running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(ends);
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #run<T>(ends: AbortSignal, exchange: (connection: C) => Promise<T>): Promise<T> {
+    const used = this.#takeIdle();
+    if (used !== undefined) {
+      const numBytesBefore = used.numBytesReceived;
+      try {
+        return await this.#exchangeOn(used, ends, exchange);
+      } catch (error) {
+        const isClosedByPeer = error instanceof ConnectionError && error.code === "unavailable";
+        if (!isClosedByPeer || used.numBytesReceived > numBytesBefore) throw error;
+      }
+    }
+    return await this.#exchangeOn(await this.#connect(ends), ends, exchange);
+  }
+
+  async #connect(ends: AbortSignal): Promise<C> {
+    ends.throwIfAborted();
+    if (this.#isClosed) throw poolClosed();
+    this.#retryDelay.throwIfRunning();
+    const startMs = this.#options.clock.nowMs();
+    try {
+      const connection = await this.#options.connect(ends);
+      this.#retryDelay.reset();
+      return connection;
+    } catch (error) {
+      const waitedMs = this.#options.clock.nowMs() - startMs;
+      if (!ends.aborted) this.#retryDelay.start(error);
+      else if (waitedMs >= SLOW_CONNECT_MS) this.#retryDelay.start(frozen(waitedMs));
+      throw error;
+    }
+  }
+
+  /** Ends at the signal whatever the exchange does: without its connection it cannot go on. */
+  async #exchangeOn<T>(
+    connection: C,
+    ends: AbortSignal,
+    exchange: (connection: C) => Promise<T>,
+  ): Promise<T> {
+    let onAbort = (): void => {};
+    try {
+      ends.throwIfAborted();
+      const aborted = new Promise<never>((_, reject) => {
+        onAbort = () => {
+          connection[Symbol.dispose]();
+          reject(ends.reason);
+        };
+      });
+      ends.addEventListener("abort", onAbort);
+      const result = await Promise.race([exchange(connection), aborted]);
+      this.#giveBack(connection);
+      return result;
+    } catch (error) {
+      connection[Symbol.dispose]();
+      throw error;
+    } finally {
+      ends.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #takeIdle(): C | undefined {
+    for (;;) {
+      const connection = this.#idle.pop()?.connection;
+      if (connection === undefined || !connection.isBroken) return connection;
+      connection[Symbol.dispose]();
+    }
+  }
+
+  #giveBack(connection: C): void {
+    if (connection.isBroken || this.#isClosed) {
+      connection[Symbol.dispose]();
+      return;
+    }
+    this.#idle.push({ connection, sinceMs: this.#options.clock.nowMs() });
+    this.#idleTimer ??= setTimeout(() => this.#closeIdle(), this.#options.idleMs).unref();
+  }
+
+  /** Closes what nobody used for `idleMs`, and comes back for the rest. */
+  #closeIdle(idleMs = this.#options.idleMs): void {
+    clearTimeout(this.#idleTimer);
+    const nowMs = this.#options.clock.nowMs();
+    while (this.#idle[0] !== undefined && nowMs - this.#idle[0].sinceMs >= idleMs) {
+      this.#idle.shift()!.connection[Symbol.dispose]();
+    }
+    const oldest = this.#idle[0];
+    this.#idleTimer =
+      oldest &&
+      setTimeout(() => this.#closeIdle(), Math.max(1, oldest.sinceMs + idleMs - nowMs)).unref();
+  }
+}
+
+function poolClosed(): ConnectionError {
+  return new ConnectionError("closed", "The connections were closed");
+}
+
+function frozen(waitedMs: number): ConnectionError {
+  return new ConnectionError("timeout", `No connection within ${Math.round(waitedMs)} ms`);
+}

@@ -1,0 +1,1 @@
+export { openLmRemote } from "./lm-remote.ts";
