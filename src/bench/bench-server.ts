@@ -55,6 +55,8 @@ export async function startOwnServer(options: OwnServerOptions): Promise<BenchSe
     "--port=0",
     `--threads=${options.numThreads}`,
     `--max-model-len=${options.maxModelLen}`,
+    // What is measured is the cache outside the engine.
+    "--no-enable-prefix-caching",
     ...(options.isCacheOn ? [`--kv-transfer-config=${KV_TRANSFER_CONFIG}`] : []),
     ...options.serveArgs,
   ];

@@ -53,6 +53,7 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
     maxModelLen: numTokens + NUM_DECODES + 1,
     maxNumSeqs: 1,
     numThreads,
+    enablePrefixCaching: false,
     logger: silentLogger,
     connect: async (layout) => {
       kvBytes = layout.tokenPartBytes(numTokens);

@@ -14,3 +14,6 @@ export { writeReport } from "./write-report.ts";
 export { runTiers } from "./run-tiers.ts";
 export { tiersPlot } from "./tiers-plot.ts";
 export { tiersTable } from "./tiers-report.ts";
+export { remotePlot } from "./remote-plot.ts";
+export { remoteTable } from "./remote-report.ts";
+export { runRemote } from "./run-remote.ts";

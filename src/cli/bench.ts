@@ -12,7 +12,8 @@ const EXIT_INTERRUPTED = 130;
 const HELP = `
 Examples:
   warmkv bench query-twice
-  warmkv bench tiers`;
+  warmkv bench tiers
+  warmkv bench remote --url lm://127.0.0.1:65432`;
 
 const QUERY_TWICE_HELP = `
 Starts a server of its own unless --url names one. LMCACHE_* variables and flags behind "--" are
@@ -34,12 +35,22 @@ Examples:
   warmkv bench tiers
   warmkv bench tiers --dir /mnt/nvme --chunk-size 4MiB --chunks 512 --json tiers.json --plot tiers.png`;
 
+const REMOTE_HELP = `
+Put, get and lookup of a remote store in turns with the same bytes over plain TCP of the loopback to another
+process. Beside Redis and Valkey redis-benchmark is run where it is installed. What is put is removed again where the
+store can do that.
+
+Examples:
+  warmkv bench remote --url lm://127.0.0.1:65432
+  warmkv bench remote --url redis://127.0.0.1:6379 --value-sizes 8MiB --json redis.json --plot redis.png`;
+
 /** `warmkv bench ...` */
 export function benchCommand(): Command {
   return new Command("bench")
     .description("measure what a warm cache gains")
     .addCommand(queryTwiceCommand())
     .addCommand(tiersCommand())
+    .addCommand(remoteCommand())
     .addHelpText("after", HELP);
 }
 
@@ -180,6 +191,71 @@ async function runTiers(flags: TiersFlags): Promise<void> {
     });
     console.log(bench.tiersTable(report));
     if (flags.plot !== undefined) await renderPlot(bench.tiersPlot(report), flags.plot);
+    if (flags.json !== undefined) await bench.writeReport(report, flags.json);
+    saySaved(flags.plot, flags.json);
+  });
+}
+
+interface RemoteFlags {
+  readonly url: string;
+  readonly authToken?: string;
+  readonly valueSizes: readonly number[];
+  readonly concurrency: readonly number[];
+  readonly bytes: number;
+  readonly repeat: number;
+  readonly json?: string;
+  readonly plot?: string;
+}
+
+function remoteCommand(): Command {
+  const listOf =
+    <Value>(parse: (text: string) => Value) =>
+    (text: string): Value[] =>
+      text.split(",").map((each) => parse(each.trim()));
+  const sizes = listOf((text) => parseSizeBytes(text, "--value-sizes"));
+  return new Command("remote")
+    .description("measure a remote store beside plain TCP")
+    .requiredOption("--url <url>", "the store, as in remote_url")
+    .option("--auth-token <token>", "for a cache server that wants one")
+    .addOption(
+      new Option("--value-sizes <sizes>", "one after the other")
+        .argParser(sizes)
+        .default(sizes("1MiB,8MiB,32MiB"), "1MiB,8MiB,32MiB"),
+    )
+    .addOption(
+      new Option("--concurrency <numbers>", "values at a time, one after the other")
+        .argParser(listOf(wholeNumber("--concurrency", 1, 64)))
+        .default([1, 4], "1,4"),
+    )
+    .addOption(
+      new Option("--bytes <size>", "put and got in each round; the store must have room for it")
+        .argParser((text) => parseSizeBytes(text, "--bytes"))
+        .default(2 ** 28, "256MiB"),
+    )
+    .addOption(
+      new Option("--repeat <n>", "rounds").argParser(wholeNumber("--repeat", 1, 1000)).default(5),
+    )
+    .option("--json <file>", "write the report as JSON")
+    .option("--plot <file>", "draw the speeds (.svg or .png)")
+    .addHelpText("after", REMOTE_HELP)
+    .action(runRemote);
+}
+
+async function runRemote(flags: RemoteFlags): Promise<void> {
+  if (flags.plot !== undefined) plotFormat(flags.plot);
+  await interruptibly(async (progress, signal) => {
+    const report = await bench.runRemote({
+      url: flags.url,
+      token: flags.authToken,
+      valueSizesBytes: flags.valueSizes,
+      concurrencies: flags.concurrency,
+      roundBytes: flags.bytes,
+      numRounds: flags.repeat,
+      progress,
+      signal,
+    });
+    console.log(bench.remoteTable(report));
+    if (flags.plot !== undefined) await renderPlot(bench.remotePlot(report), flags.plot);
     if (flags.json !== undefined) await bench.writeReport(report, flags.json);
     saySaved(flags.plot, flags.json);
   });
