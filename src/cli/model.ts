@@ -8,11 +8,13 @@ const MAX_SEED = 0xffff_ffff;
 
 const SYNTH_HELP = `
 The weights are random, but always the same for the same arguments. Such a model answers nonsense: it is
-for trying, testing and timing. Wherever a model is named, synth:25m makes one on the spot.
+for trying, testing and timing. Wherever a model is named, synth:25m makes one on the spot, and
+synth:gemma3:1m one of another family.
 
 Examples:
   warmkv model synth --params 25m --out synth.gguf
-  warmkv model synth --params 0.5b --out synth.gguf --seed 7`;
+  warmkv model synth --params 0.5b --out synth.gguf --seed 7
+  warmkv model synth --family qwen35 --params 2m --out qwen35.gguf`;
 
 const HELP = `
 Examples:
@@ -36,7 +38,12 @@ export function modelCommand(): Command {
 function synthCommand(): Command {
   return new Command("synth")
     .description("write a model of random weights")
-    .requiredOption("--params <count>", "about so many parameters, from 1m to 1b")
+    .option(
+      "--family <name>",
+      "the architecture, such as gemma3; all are in docs/families.md",
+      "llama",
+    )
+    .requiredOption("--params <count>", "about so many parameters, from 0.5m to 1b")
     .requiredOption("--out <file>", "where to write it")
     .addOption(
       new Option("--type <type>", "how the weights are stored")
@@ -67,6 +74,7 @@ async function synthesize(flags: SynthFlags): Promise<void> {
   using progress = new ProgressLine(`Writing ${flags.out}:`, process.stderr, systemClock);
   try {
     await synthesizeModel({
+      family: flags.family,
       numParams,
       path: flags.out,
       type: flags.type,
@@ -86,6 +94,7 @@ async function showInfo(file: string, flags: { readonly json?: true }): Promise<
 }
 
 interface SynthFlags {
+  readonly family: string;
   readonly params: string;
   readonly out: string;
   readonly type: "q8_0" | "f32";
@@ -98,7 +107,7 @@ function printInfo(path: string, info: GgufInfo, asJson: true | undefined): void
     console.log(JSON.stringify({ path, ...info }, null, 2));
     return;
   }
-  const { kvBytesPerToken, numFiles } = info;
+  const { numFiles } = info;
   const rows: [label: string, value: string | number | undefined][] = [
     ["file", numFiles === 1 ? path : `${path} (${numFiles} files)`],
     ["size", formatBytes(info.fileBytes)],
@@ -111,12 +120,30 @@ function printInfo(path: string, info: GgufInfo, asJson: true | undefined): void
     ["heads", info.numHeads],
     ["KV heads", info.numKvHeads],
     ["context length", info.contextLength],
-    ["KV per token", kvBytesPerToken === undefined ? undefined : formatBytes(kvBytesPerToken)],
+    ["KV per token", bytesOf(info.kvBytesPerToken)],
+    ["sliding window", windowOf(info)],
+    ["state", stateOf(info)],
     ["tokenizer", info.tokenizerModel],
     ["vocabulary", info.vocabularySize],
     ["chat template", info.hasChatTemplate ? "yes" : "no"],
   ];
   for (const [label, value] of rows) console.log(`${label.padEnd(18)}${value ?? "not stated"}`);
+}
+
+function bytesOf(numBytes: number | undefined): string | undefined {
+  return numBytes === undefined ? undefined : formatBytes(numBytes);
+}
+
+function windowOf({ slidingWindow, ...info }: GgufInfo): string {
+  if (slidingWindow === undefined) return "none";
+  const numLayers = (info.numWindowLayers ?? 0) + (info.numFullAttentionLayers ?? 0);
+  return `${formatCount(slidingWindow)} tokens in ${info.numWindowLayers} of ${numLayers} layers`;
+}
+
+function stateOf({ stateBytes, numStateLayers }: GgufInfo): string | undefined {
+  if (stateBytes === undefined) return undefined;
+  if (stateBytes === 0) return "none";
+  return `${formatBytes(stateBytes)} per sequence in ${numStateLayers} layers`;
 }
 
 function formatCount(count: number): string {

@@ -1,6 +1,7 @@
 import { readGguf, type GgufFile } from "./gguf-reader.ts";
 import { numElementsOf, type GgufMetadata } from "./gguf.ts";
-import { kvBytesPerToken } from "./kv-size.ts";
+import { kvBytesPerToken, stateBytes } from "./kv-size.ts";
+import { layerKinds, slidingWindow, type LayerKinds } from "./layer-kinds.ts";
 import { modelParts } from "./split-files.ts";
 
 /** What a model file says of itself; undefined for what it does not say. */
@@ -18,6 +19,14 @@ export interface GgufInfo {
   readonly fileType: string | undefined;
   /** With keys and values in f16. */
   readonly kvBytesPerToken: number | undefined;
+  /** Tokens that some layers look back at; undefined when all look at all. */
+  readonly slidingWindow: number | undefined;
+  /** Layers with keys and values: with a window, and without. */
+  readonly numWindowLayers: number | undefined;
+  readonly numFullAttentionLayers: number | undefined;
+  /** Layers that keep a state of a sequence instead, and how large it is in all of them. */
+  readonly numStateLayers: number | undefined;
+  readonly stateBytes: number | undefined;
   readonly hasChatTemplate: boolean;
   readonly tokenizerModel: string | undefined;
   readonly vocabularySize: number | undefined;
@@ -78,10 +87,12 @@ export async function readGgufInfo(path: string): Promise<GgufInfo> {
   // The first part holds the metadata.
   const { metadata } = files[0]!;
   const architecture = stringAt(metadata, "general.architecture");
+  const own = (key: string): number[] | undefined => numbersAt(metadata, `${architecture}.${key}`);
   const most = (key: string): number | undefined => {
-    const values = numbersAt(metadata, `${architecture}.${key}`);
+    const values = own(key);
     return values && Math.max(...values);
   };
+  const kinds = layerKinds(architecture ?? "", own);
   const fileType = numbersAt(metadata, "general.file_type")?.[0];
   const tokens = metadata.get("tokenizer.ggml.tokens");
   return {
@@ -94,12 +105,29 @@ export async function readGgufInfo(path: string): Promise<GgufInfo> {
     numKvHeads: most("attention.head_count_kv") ?? most("attention.head_count"),
     contextLength: most("context_length"),
     fileType: fileType === undefined ? undefined : (FILE_TYPES[fileType] ?? `type ${fileType}`),
-    kvBytesPerToken: kvBytesPerToken((key) => numbersAt(metadata, `${architecture}.${key}`)),
+    kvBytesPerToken: kvBytesPerToken(architecture ?? "", kinds, own),
+    slidingWindow: slidingWindow(architecture ?? "", own),
+    ...countLayers(kinds),
+    stateBytes: stateBytes(architecture ?? "", kinds, own),
     hasChatTemplate: metadata.has("tokenizer.chat_template"),
     tokenizerModel: stringAt(metadata, "tokenizer.ggml.model"),
     vocabularySize: tokens?.type === "array" ? tokens.value.length : undefined,
     fileBytes: sum(files.map((file) => file.fileBytes)),
     numFiles: files.length,
+  };
+}
+
+function countLayers(
+  kinds: LayerKinds | undefined,
+): Pick<GgufInfo, "numWindowLayers" | "numFullAttentionLayers" | "numStateLayers"> {
+  const count = (isOne: (kinds: LayerKinds, layer: number) => boolean): number | undefined =>
+    kinds &&
+    Array.from({ length: kinds.numLayers }, (_, layer) => isOne(kinds, layer)).filter(Boolean)
+      .length;
+  return {
+    numWindowLayers: count((all, layer) => all.hasWindow(layer)),
+    numFullAttentionLayers: count((all, layer) => all.hasKv(layer) && !all.hasWindow(layer)),
+    numStateLayers: count((all, layer) => all.hasState(layer)),
   };
 }
 

@@ -17,7 +17,7 @@ const HEADS_PER_KV_HEAD = 8;
 /** All query heads together, as in Qwen3: attention costs more beside the rest, as it does in large models. */
 const ATTENTION_WIDTHS = 2;
 
-const MIN_PARAMETERS = 1_000_000;
+const MIN_PARAMETERS = 500_000;
 const MAX_PARAMETERS = 1_000_000_000;
 /** Widths are whole groups of heads. */
 const WIDTH_STEP = (HEAD_LENGTH * HEADS_PER_KV_HEAD) / ATTENTION_WIDTHS;
@@ -31,7 +31,7 @@ const PARAMETERS_PER_WIDTH3 = LAYER_PARAMETERS_PER_WIDTH2 / HEAD_LENGTH;
 /**
  * Reads "25m", "0.5b" or a plain number.
  *
- * @throws UsageError when it is no such thing, or not from 1m to 1b
+ * @throws UsageError when it is no such thing, or not from 0.5m to 1b
  */
 export function parseParamCount(text: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([mb]?)$/i.exec(text.trim());
@@ -39,7 +39,7 @@ export function parseParamCount(text: string): number {
   const numParams = match ? Math.round(Number(match[1]) * unit) : Number.NaN;
   if (!(numParams >= MIN_PARAMETERS && numParams <= MAX_PARAMETERS)) {
     throw new UsageError(
-      `Cannot make a model of "${text}" parameters: wanted a number from 1m to 1b, such as 25m or 0.5b`,
+      `Cannot make a model of "${text}" parameters: wanted a number from 0.5m to 1b, such as 25m or 0.5b`,
     );
   }
   return numParams;

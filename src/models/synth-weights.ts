@@ -44,24 +44,26 @@ export type SynthWeightType =
   /** For comparing answers of which the last bits may differ: errors stay a thousand times smaller. */
   | "f32";
 
-export function synthTensors(
-  shape: SynthShape,
-  seed: number,
+/** @param tensors as they are for q8_0 */
+export function storedAs(
   type: SynthWeightType,
-): GgufTensorSource[] {
-  const tensors = quantizedTensors(shape, seed);
+  tensors: readonly GgufTensorSource[],
+): readonly GgufTensorSource[] {
   return type === "q8_0" ? tensors : tensors.map(withoutQuantization);
 }
 
-function quantizedTensors(shape: SynthShape, seed: number): GgufTensorSource[] {
+/** Of the llama family, as they are for q8_0. */
+export function synthTensors(shape: SynthShape, seed: number): GgufTensorSource[] {
   const { numLayers, embeddingLength: width, feedForwardLength } = shape;
   const attentionWidth = shape.numHeads * HEAD_LENGTH;
   const kvWidth = shape.numKvHeads * HEAD_LENGTH;
   const perLayer = 1 / Math.sqrt(numLayers);
   const linear = (name: string, columns: number, rows: number, gain: number): GgufTensorSource =>
-    matrix(seed, name, columns, rows, gain / Math.sqrt(columns));
+    randomMatrix(seed, name, columns, rows, gain / Math.sqrt(columns));
 
-  const tensors = [matrix(seed, "token_embd.weight", width, SYNTH_VOCABULARY_SIZE, GAIN.embedding)];
+  const tensors = [
+    randomMatrix(seed, "token_embd.weight", width, SYNTH_VOCABULARY_SIZE, GAIN.embedding),
+  ];
   for (let layer = 0; layer < numLayers; layer++) {
     const block = `blk.${layer}`;
     tensors.push(
@@ -76,7 +78,7 @@ function quantizedTensors(shape: SynthShape, seed: number): GgufTensorSource[] {
       linear(`${block}.ffn_down.weight`, feedForwardLength, width, GAIN.down * perLayer),
     );
   }
-  tensors.push(norm("output_norm.weight", width), output(seed, width));
+  tensors.push(norm("output_norm.weight", width), averseOutput(seed, width));
   return tensors;
 }
 
@@ -86,7 +88,7 @@ function norm(name: string, length: number): GgufTensorSource {
 }
 
 /** Random weights of the given deviation, Q8_0 with one scale for all. */
-function matrix(
+export function randomMatrix(
   seed: number,
   name: string,
   columns: number,
@@ -94,7 +96,11 @@ function matrix(
   deviation: number,
 ): GgufTensorSource {
   const blocks = (): Iterable<Uint8Array> =>
-    randomBlocks(new RandomWords(seed, name), (columns * rows) / BLOCK_SIZE, scaleFor(deviation));
+    randomBlocks(
+      new RandomWords(seed, name),
+      (columns * rows) / BLOCK_SIZE,
+      encodeFloat16(scaleFor(deviation)),
+    );
   return { name, shape: [columns, rows], type: "Q8_0", blocks };
 }
 
@@ -102,10 +108,16 @@ function matrix(
  * Rows of unreadable tokens are zero, and so are their logits: one of about a hundred others is
  * larger, so that greedy answers can be read and do not end by themselves.
  */
-function output(seed: number, width: number): GgufTensorSource {
+export function averseOutput(seed: number, width: number): GgufTensorSource {
   const deviation = GAIN.output / Math.sqrt(width);
-  const own = matrix(seed, "output.weight", width, SYNTH_VOCABULARY_SIZE, deviation);
-  const embedding = matrix(seed, "token_embd.weight", width, SYNTH_VOCABULARY_SIZE, -deviation);
+  const own = randomMatrix(seed, "output.weight", width, SYNTH_VOCABULARY_SIZE, deviation);
+  const embedding = randomMatrix(
+    seed,
+    "token_embd.weight",
+    width,
+    SYNTH_VOCABULARY_SIZE,
+    -deviation,
+  );
   const blocks = (): Iterable<Uint8Array> => {
     const bytes = allBytes(own);
     const averse = allBytes(embedding);
@@ -123,7 +135,7 @@ function output(seed: number, width: number): GgufTensorSource {
   return { ...own, blocks };
 }
 
-function allBytes(tensor: GgufTensorSource): Uint8Array {
+export function allBytes(tensor: GgufTensorSource): Uint8Array {
   return Buffer.concat(Array.from(tensor.blocks(), (block) => block.slice()));
 }
 
@@ -146,8 +158,9 @@ function* randomBlocks(
   }
 }
 
-function scaleFor(deviation: number): number {
-  return encodeFloat16(deviation / ODD_DEVIATION);
+/** Of each block of a matrix, before it is stored in 16 bits. */
+export function scaleFor(deviation: number): number {
+  return deviation / ODD_DEVIATION;
 }
 
 function withoutQuantization(tensor: GgufTensorSource): GgufTensorSource {

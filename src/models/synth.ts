@@ -1,15 +1,19 @@
 import { UsageError } from "../core/index.ts";
+import { SYNTH_FAMILIES, familyModel } from "./families/index.ts";
 import type { GgufValue } from "./gguf.ts";
-import { writeGguf, type WriteProgress } from "./gguf-writer.ts";
+import { writeGguf, type GgufTensorSource, type WriteProgress } from "./gguf-writer.ts";
+import { DEFAULT_SYNTH_FAMILY, checkSynthFamily } from "./synth-name.ts";
 import { HEAD_LENGTH, formatParamCount, synthShape, type SynthShape } from "./synth-shape.ts";
 import { SYNTH_VOCABULARY_SIZE, synthTokenizerMetadata } from "./synth-tokenizer.ts";
-import { type SynthWeightType, synthTensors } from "./synth-weights.ts";
+import { type SynthWeightType, storedAs, synthTensors } from "./synth-weights.ts";
 
 /** Counts up whenever the same arguments give other bytes. */
 export const SYNTH_VERSION = 2;
 
 export interface SynthesizeModelOptions {
-  /** About so many; see synthShape for how near. */
+  /** One of synthFamilies(). Default "llama". */
+  readonly family?: string | undefined;
+  /** About so many; see synthShape and familyModel for how near. */
   readonly numParams: number;
   readonly path: string;
   /** Default q8_0. */
@@ -28,44 +32,70 @@ const FILE_TYPES: Readonly<Record<SynthWeightType, number>> = { f32: 0, q8_0: 7 
 const QUANTIZATION_VERSION = 2;
 
 /**
- * Writes a model of the llama architecture with random weights, for trying, testing and timing: it
- * takes any text, answers in printable ASCII, and its answer depends on all of the prompt. The same
- * arguments give the same bytes on every machine.
+ * Writes a model with random weights, for trying, testing and timing: it takes any text, answers in
+ * printable ASCII, and its answer depends on all of the prompt. The same arguments give the same bytes on
+ * every machine.
  *
- * @throws UsageError when there is no place to write to, or for a seed that is not 32 bits
+ * @throws UsageError when there is no place to write to, for an unknown family, or for a seed that is not 32 bits
  */
-export async function synthesizeModel(options: SynthesizeModelOptions): Promise<SynthShape> {
-  const { numParams, path, type = "q8_0", seed = 0, onProgress, signal } = options;
+export async function synthesizeModel(
+  options: SynthesizeModelOptions,
+): Promise<{ readonly numParameters: number }> {
+  const { path, type = "q8_0", seed = 0, onProgress, signal } = options;
   if (!Number.isInteger(seed) || seed < 0 || seed > 0xffff_ffff) {
     throw new UsageError(`Cannot use the seed ${seed}: wanted a whole number from 0 to 4294967295`);
   }
-  const shape = synthShape(numParams);
+  const { architecture, name, numParameters, metadata, tensors } = plan(options);
   await writeGguf(path, {
-    metadata: synthMetadata(shape, formatParamCount(numParams), type, seed),
-    tensors: synthTensors(shape, seed, type),
+    metadata: new Map<string, GgufValue>([
+      ["general.architecture", { type: "string", value: architecture }],
+      ["general.name", { type: "string", value: name }],
+      ["general.file_type", { type: "uint32", value: FILE_TYPES[type] }],
+      ["general.quantization_version", { type: "uint32", value: QUANTIZATION_VERSION }],
+      ["warmkv.synth.version", { type: "uint32", value: SYNTH_VERSION }],
+      ["warmkv.synth.seed", { type: "uint32", value: seed }],
+      [`${architecture}.vocab_size`, { type: "uint32", value: SYNTH_VOCABULARY_SIZE }],
+      ...metadata,
+      ...synthTokenizerMetadata(),
+    ]),
+    tensors: storedAs(type, tensors(seed)),
     onProgress,
     signal,
   });
-  return shape;
+  return { numParameters };
 }
 
-function synthMetadata(
-  shape: SynthShape,
-  size: string,
-  type: SynthWeightType,
-  seed: number,
-): Map<string, GgufValue> {
-  const string = (value: string): GgufValue => ({ type: "string", value });
+interface SynthPlan {
+  readonly architecture: string;
+  readonly name: string;
+  readonly numParameters: number;
+  readonly metadata: readonly [string, GgufValue][];
+  /** As they are for q8_0. */
+  readonly tensors: (seed: number) => readonly GgufTensorSource[];
+}
+
+function plan({ family = DEFAULT_SYNTH_FAMILY, numParams }: SynthesizeModelOptions): SynthPlan {
+  const size = formatParamCount(numParams);
+  const synthFamily = SYNTH_FAMILIES.get(checkSynthFamily(family));
+  if (synthFamily !== undefined) {
+    const { architecture } = synthFamily;
+    const name = `synth-${family}-${size}`;
+    return { architecture, name, ...familyModel(synthFamily, numParams) };
+  }
+  const shape = synthShape(numParams);
+  return {
+    architecture: "llama",
+    name: `synth-${size}`,
+    numParameters: shape.numParameters,
+    metadata: llamaMetadata(shape),
+    tensors: (seed) => synthTensors(shape, seed),
+  };
+}
+
+function llamaMetadata(shape: SynthShape): [string, GgufValue][] {
   const count = (value: number): GgufValue => ({ type: "uint32", value });
   const float = (value: number): GgufValue => ({ type: "float32", value });
-  return new Map<string, GgufValue>([
-    ["general.architecture", string("llama")],
-    ["general.name", string(`synth-${size}`)],
-    ["general.file_type", count(FILE_TYPES[type])],
-    ["general.quantization_version", count(QUANTIZATION_VERSION)],
-    ["warmkv.synth.version", count(SYNTH_VERSION)],
-    ["warmkv.synth.seed", count(seed)],
-    ["llama.vocab_size", count(SYNTH_VOCABULARY_SIZE)],
+  return [
     ["llama.context_length", count(CONTEXT_LENGTH)],
     ["llama.embedding_length", count(shape.embeddingLength)],
     ["llama.block_count", count(shape.numLayers)],
@@ -77,6 +107,5 @@ function synthMetadata(
     ["llama.attention.layer_norm_rms_epsilon", float(NORM_EPSILON)],
     ["llama.rope.dimension_count", count(HEAD_LENGTH)],
     ["llama.rope.freq_base", float(ROPE_BASE)],
-    ...synthTokenizerMetadata(),
-  ]);
+  ];
 }

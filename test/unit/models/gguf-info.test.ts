@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readGgufInfo } from "../../../src/models/gguf-info.ts";
-import { kvBytesPerToken } from "../../../src/models/kv-size.ts";
+import { kvBytesPerToken, stateBytes } from "../../../src/models/kv-size.ts";
+import { layerKinds, type NumbersAt } from "../../../src/models/layer-kinds.ts";
 import { synthesizeModel } from "../../../src/models/synth.ts";
 import { useTemporaryDirectory } from "./temporary-directory.ts";
 import { count, floatTensor, writeTinyModel } from "./tiny-model.ts";
@@ -56,12 +57,18 @@ describe("readGgufInfo()", () => {
   });
 });
 
+const numbersOf =
+  (values: Readonly<Record<string, number | readonly number[]>>): NumbersAt =>
+  (key) => {
+    const value = values[key];
+    return value === undefined ? undefined : [value].flat();
+  };
+
 describe("kvBytesPerToken()", () => {
-  const of = (values: Record<string, number | readonly number[]>): number | undefined =>
-    kvBytesPerToken((key) => {
-      const value = values[key];
-      return value === undefined ? undefined : [value].flat();
-    });
+  const of = (values: Record<string, number | readonly number[]>, architecture = "llama") => {
+    const numbersAt = numbersOf(values);
+    return kvBytesPerToken(architecture, layerKinds(architecture, numbersAt), numbersAt);
+  };
 
   it.each([
     [
@@ -135,5 +142,56 @@ describe("kvBytesPerToken()", () => {
   it("does not guess", () => {
     expect(of({})).toBeUndefined();
     expect(of({ block_count: 2, "attention.head_count": 4 })).toBeUndefined();
+  });
+});
+
+describe("stateBytes()", () => {
+  const of = (architecture: string, values: Record<string, number | readonly number[]>) => {
+    const numbersAt = numbersOf(values);
+    return stateBytes(architecture, layerKinds(architecture, numbersAt), numbersAt);
+  };
+  const MEBIBYTE = 1024 ** 2;
+
+  // Sizes of state parts that llama.cpp wrote for layers of these dimensions.
+  it.each([
+    [
+      "Qwen3-Next 80B",
+      "qwen3next",
+      {
+        block_count: 48,
+        "ssm.conv_kernel": 4,
+        "ssm.inner_size": 4096,
+        "ssm.state_size": 128,
+        "ssm.time_step_rank": 32,
+        "ssm.group_count": 16,
+      },
+      75.38,
+    ],
+    [
+      "Nemotron 3 Nano 30B",
+      "nemotron_h",
+      {
+        block_count: 4,
+        feed_forward_length: [0, 1856, 0, 0],
+        "attention.head_count_kv": [0, 0, 2, 0],
+        "ssm.conv_kernel": 4,
+        "ssm.inner_size": 4096,
+        "ssm.state_size": 128,
+        "ssm.group_count": 8,
+      },
+      (47.62 * 2) / 23,
+    ],
+  ])("is that of %s", (_, architecture, values, wantedMebibytes) => {
+    const bytes = of(architecture, values as unknown as Record<string, number>)!;
+    expect(bytes / MEBIBYTE).toBeCloseTo(wantedMebibytes, 1);
+  });
+
+  it("is nothing where all layers have KV", () => {
+    expect(of("llama", { block_count: 2 })).toBe(0);
+  });
+
+  it("does not guess", () => {
+    expect(of("mamba", { block_count: 2, "ssm.conv_kernel": 4 })).toBeUndefined();
+    expect(of("mamba", {})).toBeUndefined();
   });
 });

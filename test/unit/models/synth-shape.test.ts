@@ -25,7 +25,7 @@ describe("parseParamCount()", () => {
     "0",
     "0m",
     "-25m",
-    "0.9m",
+    "0.4m",
     "1.1b",
     "7b",
     "25k",
@@ -36,7 +36,7 @@ describe("parseParamCount()", () => {
   ])("refuses %j with a sentence that names it", (text) => {
     const parse = () => parseParamCount(text);
     expect(parse).toThrow(UsageError);
-    expect(parse).toThrow(`of "${text}" parameters: wanted a number from 1m to 1b`);
+    expect(parse).toThrow(`of "${text}" parameters: wanted a number from 0.5m to 1b`);
   });
 
   it("reads what formatParamCount() writes", () => {
