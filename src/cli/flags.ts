@@ -11,3 +11,33 @@ export function wholeNumber(flag: string, min: number, max: number): (text: stri
     );
   };
 }
+
+const MAX_GPU_LAYERS = 10_000;
+
+/** Reads --gpu-layers: how many, or "auto" (all, where there is a GPU), or "all". */
+export function gpuLayers(text: string): number | "auto" | "all" {
+  if (text === "auto" || text === "all") return text;
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= MAX_GPU_LAYERS) return value;
+  throw new UsageError(
+    `Cannot use --gpu-layers "${text}": wanted a whole number from 0 to ${MAX_GPU_LAYERS}, auto or all`,
+    { param: "--gpu-layers" },
+  );
+}
+
+/** The types that llama.cpp can keep a KV cache in. */
+const KV_CACHE_TYPES = "f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl".split(" ");
+/** As vLLM calls them. */
+const VLLM_TYPES: Readonly<Record<string, string>> = { float16: "f16", bfloat16: "bf16" };
+
+/** Reads --kv-cache-dtype. Undefined: "auto", the engine's choice. */
+export function kvCacheType(text: string): string | undefined {
+  if (text === "auto") return undefined;
+  const type = VLLM_TYPES[text] ?? text;
+  if (KV_CACHE_TYPES.includes(type)) return type;
+  const hint = text.startsWith("fp8") ? "; q8_0 is what comes nearest" : "";
+  throw new UsageError(
+    `Cannot use --kv-cache-dtype "${text}": wanted auto, ${KV_CACHE_TYPES.join(", ")}${hint}`,
+    { param: "--kv-cache-dtype" },
+  );
+}

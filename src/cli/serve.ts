@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { LogFormat, LogLevel } from "../observability/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { gpuLayers, kvCacheType, wholeNumber } from "./flags.ts";
+import { addVllmFlags, describeIgnoredFlags } from "./vllm-flags.ts";
 
 /** The flags of `warmkv serve`, read and checked one by one. */
 export interface ServeFlags {
@@ -12,21 +13,36 @@ export interface ServeFlags {
   readonly maxModelLen?: number;
   readonly maxNumSeqs?: number;
   readonly maxNumBatchedTokens?: number;
+  /** Undefined: yes. */
+  readonly enablePrefixCaching?: boolean;
+  readonly enableChunkedPrefill?: boolean;
   readonly ctxSize?: number;
   readonly kvTransferConfig?: string;
-  readonly kvCacheDtype: string;
-  readonly gpuLayers?: number;
+  /** Undefined: auto. */
+  readonly kvCacheDtype?: string;
+  readonly gpuLayers: number | "auto" | "all";
   readonly threads?: number;
-  readonly logLevel: LogLevel;
+  readonly seed?: number;
+  readonly revision?: string;
+  readonly downloadDir?: string;
+  readonly lora?: readonly string[];
+  /** Undefined: as LMCACHE_LOG_LEVEL says. */
+  readonly logLevel?: LogLevel;
   readonly logFormat: LogFormat;
   readonly shutdownTimeout: number;
+  /** Seconds; undefined: no limit. */
+  readonly requestTimeout?: number;
+  /** What to say about flags that mean nothing here. */
+  readonly ignored: string | undefined;
 }
 
 const MAX_TOKENS = 2 ** 31 - 1;
+const MAX_SEED = 2 ** 32 - 1;
 
 const HELP = `
-<model> is a path to a .gguf file, or synth:25m for a model of random weights with about that many
-parameters.
+<model> is a path to a .gguf file (any part of a split one), owner/repo or owner/repo:quant on the Hugging
+Face hub (Q4_K_M unless you say another; HF_TOKEN, HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE as usual), or
+synth:25m for a model of random weights with about that many parameters.
 
 The cache is on with --kv-transfer-config and the connector LMCacheConnectorV1, or when an LMCACHE_*
 environment variable is set; otherwise it is off. Its settings are LMCache's: LMCACHE_CONFIG_FILE names
@@ -35,14 +51,14 @@ LMCACHE_MAX_LOCAL_CPU_SIZE win over it.
 
 Examples:
   warmkv serve synth:25m
-  warmkv serve model.gguf --max-model-len 16384 --served-model-name my-model
+  warmkv serve owner/model-GGUF:Q8_0 --max-model-len 16384 --served-model-name my-model
   warmkv serve model.gguf --kv-transfer-config '{"kv_connector":"LMCacheConnectorV1","kv_role":"kv_both"}'
   LMCACHE_CHUNK_SIZE=256 LMCACHE_LOCAL_CPU=True LMCACHE_MAX_LOCAL_CPU_SIZE=5.0 warmkv serve model.gguf
   VLLM_API_KEY=secret warmkv serve model.gguf --host 0.0.0.0 --log-format json`;
 
 /** `warmkv serve <model>` */
 export function serveCommand(): Command {
-  return new Command("serve")
+  const command = new Command("serve")
     .argument("<model>", "what to serve")
     .option("--host <host>", "address to listen on", "127.0.0.1")
     .option("--port <port>", "port; 0 takes a free one", wholeNumber("--port", 0, 65_535), 8000)
@@ -75,32 +91,61 @@ export function serveCommand(): Command {
       "most tokens of one step, shared by answers that go on and prompts that come in",
       wholeNumber("--max-num-batched-tokens", 1, MAX_TOKENS),
     )
+    .option("--enable-prefix-caching", "share the KV of prompts that are still in memory (default)")
+    .option("--no-enable-prefix-caching", "compute or load each prompt anew")
+    .option("--enable-chunked-prefill", "prompts come in by pieces beside answers (default)")
+    .option("--no-enable-chunked-prefill", "prompts are computed first, and answers wait")
     .option(
       "--ctx-size <tokens>",
       "KV cells of all requests together (default: by --max-num-seqs and the machine's memory)",
       wholeNumber("--ctx-size", 1, MAX_TOKENS),
     )
     .option("--kv-transfer-config <json>", "switches the cache on; see below")
-    .option("--kv-cache-dtype <type>", "element type of the KV: auto, f16, q8_0, ...", "auto")
+    .option(
+      "--kv-cache-dtype <type>",
+      "element type of the KV: f16, bf16, q8_0, q4_0, ... (default: auto, which is f16)",
+      kvCacheType,
+    )
     .option(
       "--gpu-layers <n>",
-      "layers to compute on a GPU (default: all, where there is one)",
-      wholeNumber("--gpu-layers", 0, 10_000),
+      "layers to compute on a GPU; all: there must be one; auto: all, where there is one",
+      gpuLayers,
+      "auto",
     )
     .option(
       "--threads <n>",
       "threads that compute (default: the cores less one)",
       wholeNumber("--threads", 1, 1024),
     )
+    .option(
+      "--seed <n>",
+      "makes the answers of requests without a seed repeatable (default: they are random)",
+      wholeNumber("--seed", 0, MAX_SEED),
+    )
+    .option("--revision <name>", "branch, tag or commit of a model on the hub (default: main)")
+    .option(
+      "--download-dir <folder>",
+      "where downloaded models are kept (default: the Hugging Face cache)",
+    )
+    .option(
+      "--lora <files...>",
+      "LoRA adapters to add to the model, as GGUF files; file.gguf:0.5 for half their strength",
+    )
     .addOption(
-      new Option("--log-level <level>", "least that is logged")
-        .choices(["debug", "info", "warn", "error"])
-        .default("info"),
+      new Option(
+        "--log-level <level>",
+        "least that is logged (default: LMCACHE_LOG_LEVEL, or info)",
+      ).choices(["debug", "info", "warn", "error"]),
     )
     .addOption(
       new Option("--log-format <format>", "LMCache's lines, or one JSON object a line")
         .choices(["text", "json"])
         .default("text"),
+    )
+    .option(
+      "--request-timeout <seconds>",
+      "longest that an answer may take, from its arrival to its end (default: no limit)",
+      wholeNumber("--request-timeout", 1, 86_400),
     )
     .option(
       "--shutdown-timeout <seconds>",
@@ -109,8 +154,9 @@ export function serveCommand(): Command {
       30,
     )
     .addHelpText("after", HELP)
-    .action(async (model: string, flags: ServeFlags) => {
+    .action(async (model: string, flags: Omit<ServeFlags, "ignored">) => {
       const { runService } = await import("./service.ts");
-      await runService(model, flags);
+      await runService(model, { ...flags, ignored: describeIgnoredFlags(command) });
     });
+  return addVllmFlags(command);
 }

@@ -2,16 +2,17 @@ import type { CacheEngine } from "../cache/index.ts";
 import { describeConfig, loadCacheConfig } from "../config/index.ts";
 import type { CacheConfig } from "../config/index.ts";
 import type { KvRole } from "../connector/index.ts";
-import { UsageError, systemClock } from "../core/index.ts";
+import { UsageError } from "../core/index.ts";
 import type { Logger } from "../core/index.ts";
 import { ChatTemplate } from "../engine/index.ts";
 import { openModel } from "../llm/index.ts";
-import { Metrics, createLogger } from "../observability/index.ts";
+import { parseLoraFile } from "../models/index.ts";
+import { Metrics, createLogger, readLogLevel } from "../observability/index.ts";
 import type { TierLevels } from "../observability/index.ts";
 import { checkAddress, createApp, serve } from "../server/index.ts";
 import { readChatTemplate } from "./chat-template-flag.ts";
 import { parseKvTransferConfig } from "./kv-transfer-config.ts";
-import { ProgressLine } from "./progress.ts";
+import { ModelProgressLine } from "./model-progress-line.ts";
 import type { ServeFlags } from "./serve.ts";
 import { firstSignal } from "./shutdown.ts";
 import { readVersion } from "./version.ts";
@@ -22,7 +23,11 @@ import { readVersion } from "./version.ts";
  * @throws UsageError for settings that cannot be, before anything large is loaded where that is possible
  */
 export async function runService(model: string, flags: ServeFlags): Promise<void> {
-  const logger = createLogger({ level: flags.logLevel, format: flags.logFormat });
+  const logger = createLogger({
+    level: flags.logLevel ?? readLogLevel(process.env),
+    format: flags.logFormat,
+  });
+  if (flags.ignored !== undefined) logger.warn(flags.ignored);
   const apiKeys = checkApiKeys(flags.apiKey ?? []);
   const templateText = flags.chatTemplate && readChatTemplate(flags.chatTemplate);
   const cacheSettings = readCacheSettings(flags.kvTransferConfig, logger);
@@ -47,6 +52,7 @@ export async function runService(model: string, flags: ServeFlags): Promise<void
     apiKeys,
     cache: opened.cache,
     metrics,
+    requestTimeoutMs: flags.requestTimeout && flags.requestTimeout * 1000,
     logger,
   });
   const server = await serve(app, address);
@@ -64,19 +70,25 @@ async function open(
   cache: CacheSettings | undefined,
   logger: Logger,
 ): ReturnType<typeof openModel> {
-  using progress = new ProgressLine(`Making ${model}:`, process.stderr, systemClock);
-  return openModel({
+  using progress = new ModelProgressLine(model);
+  return await openModel({
     model,
     maxModelLen: flags.maxModelLen,
     numCells: flags.ctxSize,
     maxNumSeqs: flags.maxNumSeqs,
     maxNumBatchedTokens: flags.maxNumBatchedTokens,
+    enablePrefixCaching: flags.enablePrefixCaching,
+    enableChunkedPrefill: flags.enableChunkedPrefill,
     numThreads: flags.threads,
     numGpuLayers: flags.gpuLayers,
-    kvCacheDtype: flags.kvCacheDtype === "auto" ? undefined : flags.kvCacheDtype,
+    kvCacheDtype: flags.kvCacheDtype,
+    seed: flags.seed,
+    revision: flags.revision,
+    downloadDir: flags.downloadDir,
+    adapters: (flags.lora ?? []).map(parseLoraFile),
     chatTemplate,
     cache,
-    onProgress: ({ writtenBytes, totalBytes }) => progress.update(writtenBytes, totalBytes),
+    onProgress: (step) => progress.show(step),
     logger,
   });
 }
@@ -93,8 +105,7 @@ function readCacheSettings(
 ): CacheSettings | undefined {
   const transfer =
     kvTransferConfig === undefined ? undefined : parseKvTransferConfig(kvTransferConfig);
-  const isAskedFor =
-    transfer?.isCacheOn ?? Object.keys(process.env).some((name) => name.startsWith("LMCACHE_"));
+  const isAskedFor = transfer?.isCacheOn ?? Object.keys(process.env).some(isCacheSetting);
   if (!isAskedFor) return undefined;
   const { config, warnings } = loadCacheConfig({
     env: process.env,
@@ -104,6 +115,10 @@ function readCacheSettings(
   for (const warning of warnings) logger.warn(warning);
   logger.debug(describeConfig(config));
   return { config, role: transfer?.role ?? "kv_both" };
+}
+
+function isCacheSetting(name: string): boolean {
+  return name.startsWith("LMCACHE_") && name !== "LMCACHE_LOG_LEVEL";
 }
 
 /** An empty key would let everybody in who sends none. */

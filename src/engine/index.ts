@@ -1,4 +1,14 @@
-export { type ChatMessage, ChatTemplate } from "./chat-template.ts";
+export {
+  type ChatMessage,
+  ChatTemplate,
+  type ChatTool,
+  type RenderOptions,
+} from "./chat-template.ts";
 export * from "./engine.ts";
-export { type LlamaEngineOptions, loadLlamaEngine } from "./load.ts";
-export { type SamplingParams, defaultSamplingParams } from "./sampling-params.ts";
+export { type LlamaEngineOptions, checkEngineOptions, loadLlamaEngine } from "./load.ts";
+export {
+  type NumberRange,
+  type SamplingParams,
+  defaultSamplingParams,
+  samplingRanges,
+} from "./sampling-params.ts";

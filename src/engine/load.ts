@@ -2,9 +2,11 @@ import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
 import type { EngineKvLayout, KvConnector } from "../connector/connector.ts";
 import { NullConnector } from "../connector/null-connector.ts";
-import { type Clock, type Logger, UsageError, systemClock } from "../core/index.ts";
+import { type Clock, type Logger, UsageError, silentLogger, systemClock } from "../core/index.ts";
 import type { ModelInfo } from "./engine.ts";
+import type { LoraAdapter } from "./llama/adapter.ts";
 import { KV_TYPES, LLAMA_RELEASE } from "./llama/bindings.ts";
+import { type GpuLayers, chooseGpuLayers } from "./llama/gpu.ts";
 import { loadLlamaLibrary } from "./llama/library.ts";
 import { LlamaRunner } from "./llama/llama-runner.ts";
 import { LlamaModelInfo } from "./llama/model-info.ts";
@@ -26,14 +28,22 @@ export interface LlamaEngineOptions {
   readonly numCells?: number | undefined;
   readonly maxNumSeqs?: number | undefined;
   readonly maxNumBatchedTokens?: number | undefined;
+  /** Prompts that are over stay in free cells, to be shared by those that begin alike. Default true. */
+  readonly enablePrefixCaching?: boolean | undefined;
+  /** Share those of generated tokens too: the next turn of a conversation then computes its new part only. */
+  readonly keepsGenerated?: boolean | undefined;
+  /** Prompts come in by pieces, beside answers that go on. Default true; otherwise each is computed in one go. */
+  readonly enableChunkedPrefill?: boolean | undefined;
   /** Most requests that wait. */
   readonly maxWaiting?: number | undefined;
   /** Default: the machine's cores less one, so that the event loop lives. */
   readonly numThreads?: number | undefined;
-  /** Layers on a GPU; negative: all. */
-  readonly numGpuLayers?: number | undefined;
+  /** Layers on a GPU. Default "auto". */
+  readonly numGpuLayers?: GpuLayers | undefined;
   /** f16, q8_0, ... */
   readonly kvCacheDtype?: string | undefined;
+  /** Added to the model. The weights' fingerprint must count them in. */
+  readonly adapters?: readonly LoraAdapter[] | undefined;
   readonly chatTemplate?: string | undefined;
   /** Makes the cache once the model's layout is known; undefined: no cache. */
   readonly connect?: Connect | undefined;
@@ -58,13 +68,7 @@ const DEFAULT_MAX_WAITING = 1000;
  * @throws UsageError for settings that cannot be, Error when the model cannot be loaded
  */
 export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmEngine> {
-  const kvType = options.kvCacheDtype ?? "f16";
-  if (!Object.hasOwn(KV_TYPES, kvType)) {
-    throw new UsageError(
-      `Cannot use KV cache type "${kvType}": wanted one of ${Object.keys(KV_TYPES).join(", ")}`,
-      { param: "kv-cache-dtype" },
-    );
-  }
+  const kvType = readKvType(options);
   const maxNumSeqs = options.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS;
   const maxStepTokens = Math.max(
     options.maxNumBatchedTokens ?? DEFAULT_MAX_NUM_BATCHED_TOKENS,
@@ -73,13 +77,14 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
   const library = loadLlamaLibrary();
   const runner = await LlamaRunner.start({
     modelPath: options.modelPath,
-    numGpuLayers: options.numGpuLayers ?? -1,
+    numGpuLayers: chooseGpuLayers(options.numGpuLayers ?? "auto", library.gpu, options.logger),
     maxModelLen: options.maxModelLen,
     numCells: options.numCells,
     numSequences: maxNumSeqs,
     numBatchTokens: maxStepTokens,
     numThreads: options.numThreads ?? Math.max(1, availableParallelism() - 1),
     kvType,
+    adapters: options.adapters ?? [],
   });
   try {
     const { ready } = runner;
@@ -96,11 +101,13 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
       vocab,
       connector: await connect(options, ready, kvType, prefill),
       prefill,
+      prefixCache: prefixCacheOptions(options, ready),
       scheduler: {
         numSlots: maxNumSeqs,
         numCells: ready.numCells,
         maxStepTokens,
         maxWaiting: options.maxWaiting ?? DEFAULT_MAX_WAITING,
+        yieldsToDecodes: options.enableChunkedPrefill ?? true,
       },
       logger: options.logger,
       clock: options.clock ?? systemClock,
@@ -109,6 +116,34 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
     await runner[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Layers with a state of their own cannot be cut at any token. */
+function prefixCacheOptions(
+  { enablePrefixCaching = true, keepsGenerated = false }: LlamaEngineOptions,
+  { memory }: RunnerReady,
+): { readonly keepsGenerated: boolean } | undefined {
+  return enablePrefixCaching && memory.kind === "dense" ? { keepsGenerated } : undefined;
+}
+
+/**
+ * Refuses what this machine cannot do, before a model is fetched for it.
+ *
+ * @throws UsageError
+ */
+export function checkEngineOptions(
+  options: Pick<LlamaEngineOptions, "kvCacheDtype" | "numGpuLayers">,
+): void {
+  readKvType(options);
+  chooseGpuLayers(options.numGpuLayers ?? "auto", loadLlamaLibrary().gpu, silentLogger);
+}
+
+function readKvType({ kvCacheDtype = "f16" }: Pick<LlamaEngineOptions, "kvCacheDtype">): string {
+  if (Object.hasOwn(KV_TYPES, kvCacheDtype)) return kvCacheDtype;
+  throw new UsageError(
+    `Cannot use KV cache type "${kvCacheDtype}": wanted one of ${Object.keys(KV_TYPES).join(", ")}`,
+    { param: "kv-cache-dtype" },
+  );
 }
 
 async function connect(

@@ -1,2 +1,3 @@
-export { type Answer, type GenerateOptions, LLM, type LLMOptions } from "./llm.ts";
+export type { Answer, GenerateOptions } from "./answer.ts";
+export { type ChatOptions, LLM, type LLMOptions } from "./llm.ts";
 export { type OpenModelOptions, type OpenedModel, openModel } from "./open-model.ts";

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { CacheEngine, CacheStats } from "../cache/index.ts";
 import { type CacheOptions, loadCacheConfig } from "../config/index.ts";
 import { type Logger, UsageError, silentLogger } from "../core/index.ts";
@@ -8,9 +7,11 @@ import {
   type Engine,
   type EngineStats,
   type ModelInfo,
-  type SamplingParams,
-  defaultSamplingParams,
+  type RenderOptions,
 } from "../engine/index.ts";
+import { type LoraFile, type ModelProgress, parseLoraFile } from "../models/index.ts";
+import { type Answer, EngineAnswer, type GenerateOptions } from "./answer.ts";
+import { checkOptions } from "./check-options.ts";
 import { openModel } from "./open-model.ts";
 
 export interface LLMOptions {
@@ -20,34 +21,39 @@ export interface LLMOptions {
   readonly maxModelLen?: number | undefined;
   /** Requests computed at the same time. Default 8. */
   readonly maxNumSeqs?: number | undefined;
+  /** Tokens of one step, of all requests together. */
+  readonly maxNumBatchedTokens?: number | undefined;
+  /** Share the KV of prompts that are still in the engine's memory. Default true. */
+  readonly enablePrefixCaching?: boolean | undefined;
+  /** Compute prompts by pieces, beside answers that go on. Default true. */
+  readonly enableChunkedPrefill?: boolean | undefined;
   /** KV cells of all requests together. */
   readonly ctxSize?: number | undefined;
   /** Threads that compute. Default: the cores less one. */
   readonly threads?: number | undefined;
-  /** Layers on a GPU. Default: all, where there is one. */
-  readonly gpuLayers?: number | undefined;
+  /** Layers on a GPU; "all": there must be one. Default "auto": all, where there is one. */
+  readonly gpuLayers?: number | "auto" | "all" | undefined;
   /** Element type of the KV: f16, q8_0, ... */
   readonly kvCacheDtype?: string | undefined;
+  /** LoRA adapters to add to the model: GGUF files. */
+  readonly lora?: readonly (string | LoraFile)[] | undefined;
+  /** Makes the answers of requests without a seed repeatable. Default: they are random. */
+  readonly seed?: number | undefined;
   /** A Jinja template in place of the model's own. */
   readonly chatTemplate?: string | undefined;
+  /** Branch, tag or commit of a model on the hub. Default "main". */
+  readonly revision?: string | undefined;
+  /** Where downloaded models are kept. Default: the Hugging Face cache. */
+  readonly downloadDir?: string | undefined;
+  /** Called while a model is downloaded or made. */
+  readonly onProgress?: ((progress: ModelProgress) => void) | undefined;
+  /** Ends a download; what has come is kept. */
+  readonly signal?: AbortSignal | undefined;
   /** Default: silent. */
   readonly logger?: Logger | undefined;
 }
 
-/** `maxTokens` defaults to what the context has room for. */
-export interface GenerateOptions extends Partial<SamplingParams> {
-  readonly signal?: AbortSignal | undefined;
-  /** Keeps tenants apart: equal prompts under different salts share no KV. */
-  readonly cacheSalt?: string | undefined;
-}
-
-/** How an answer came about. Filled in while it is read. */
-export interface Answer extends AsyncIterable<string> {
-  /** Prompt tokens that were reused and not computed; undefined until the first text. */
-  readonly numCachedTokens: number | undefined;
-  readonly numTokens: number;
-  readonly finishReason: "stop" | "length" | undefined;
-}
+export interface ChatOptions extends GenerateOptions, RenderOptions {}
 
 /**
  * A model in this process, with its KV kept warm.
@@ -62,17 +68,19 @@ export class LLM implements AsyncDisposable {
   readonly #template: ChatTemplate | undefined;
 
   /**
-   * @param model a path to a .gguf file, or synth:25m
+   * @param model a path to a .gguf file, "owner/repo:quant" on the Hugging Face hub, or synth:25m
    * @throws UsageError for a name or settings that cannot be
    */
   static async load(model: string, options: LLMOptions = {}): Promise<LLM> {
-    const { cache = {}, logger = silentLogger, ctxSize, threads, gpuLayers } = options;
+    checkOptions(options);
+    const { cache = {}, logger = silentLogger, ctxSize, threads, gpuLayers, lora = [] } = options;
     const opened = await openModel({
       ...options,
       model,
       numCells: ctxSize,
       numThreads: threads,
       numGpuLayers: gpuLayers,
+      adapters: lora.map((file) => (typeof file === "string" ? parseLoraFile(file) : file)),
       cache: cache === false ? undefined : { config: readConfig(cache, logger) },
       logger,
     });
@@ -96,19 +104,24 @@ export class LLM implements AsyncDisposable {
   }
 
   /** Answers a conversation by the model's chat template. */
-  chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): Answer {
-    if (this.#template === undefined) {
-      throw new UsageError("The model has no chat template: give one as the option chatTemplate", {
-        param: "chatTemplate",
-      });
-    }
-    const text = this.#template.render(messages);
-    return new EngineAnswer(this.#engine, () => this.#promptTokens(text), options);
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Answer {
+    const { addGenerationPrompt, variables, tools, ...generation } = options;
+    const text = this.renderChat(messages, { addGenerationPrompt, variables, tools });
+    return new EngineAnswer(this.#engine, () => this.#promptTokens(text), generation);
+  }
+
+  /** The prompt that `chat` would send. */
+  renderChat(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    if (this.#template !== undefined) return this.#template.render(messages, options);
+    throw new UsageError("The model has no chat template: give one as the option chatTemplate", {
+      param: "chatTemplate",
+    });
   }
 
   /** Text to token ids, with the special tokens that the model puts around a prompt. */
-  tokenize(text: string): Promise<Int32Array> {
-    return this.#engine.tokenize(text, { addSpecial: true, parseSpecial: true });
+  tokenize(text: string, options: { readonly addSpecial?: boolean } = {}): Promise<Int32Array> {
+    const { addSpecial = true } = options;
+    return this.#engine.tokenize(text, { addSpecial, parseSpecial: true });
   }
 
   detokenize(tokens: Int32Array): string {
@@ -117,6 +130,11 @@ export class LLM implements AsyncDisposable {
 
   stats(): { readonly engine: EngineStats; readonly cache: CacheStats | undefined } {
     return { engine: this.#engine.stats(), cache: this.#cache?.stats() };
+  }
+
+  /** What `await using` does, for those who cannot write that. */
+  close(): Promise<void> {
+    return this[Symbol.asyncDispose]();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -136,77 +154,4 @@ function readConfig(
   const { config, warnings } = loadCacheConfig({ env: {}, cwd: process.cwd(), overrides: cache });
   for (const warning of warnings) logger.warn(warning);
   return config;
-}
-
-class EngineAnswer implements Answer {
-  numCachedTokens: number | undefined;
-  numTokens = 0;
-  finishReason: "stop" | "length" | undefined;
-  readonly #engine: Engine;
-  readonly #prompt: () => Promise<Int32Array>;
-  readonly #options: GenerateOptions;
-
-  constructor(engine: Engine, prompt: () => Promise<Int32Array>, options: GenerateOptions) {
-    this.#engine = engine;
-    this.#prompt = prompt;
-    this.#options = options;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
-    const { signal, cacheSalt, ...sampling } = this.#options;
-    checkSampling(sampling);
-    const request = {
-      id: randomUUID(),
-      promptTokens: await this.#prompt(),
-      sampling: {
-        ...defaultSamplingParams,
-        maxTokens: this.#engine.model.maxModelLen,
-        ...sampling,
-      },
-      cacheSalt,
-    };
-    for await (const delta of this.#engine.generate(request, signal)) {
-      this.numCachedTokens = delta.numCachedTokens;
-      this.numTokens += delta.tokens.length;
-      this.finishReason = delta.finishReason;
-      if (delta.text !== "") yield delta.text;
-    }
-  }
-}
-
-/** The sampling options that are numbers, and what each may be. */
-const NUMBERS: Readonly<Record<string, readonly [min: number, max: number]>> = {
-  temperature: [0, 100],
-  topP: [0, 1],
-  minP: [0, 1],
-  presencePenalty: [-2, 2],
-  frequencyPenalty: [-2, 2],
-  repetitionPenalty: [0.01, 100],
-};
-/** Whole numbers. */
-const COUNTS: Readonly<Record<string, number>> = { maxTokens: 1, minTokens: 0, numLogprobs: 0 };
-
-/** Plain JavaScript has no types to keep a wrong option out. */
-function checkSampling(sampling: Partial<SamplingParams>): void {
-  for (const [name, value] of Object.entries(sampling)) {
-    if (!Object.hasOwn(defaultSamplingParams, name)) {
-      const known = Object.keys(defaultSamplingParams).join(", ");
-      throw new UsageError(`Unknown option "${name}": wanted one of ${known}`, { param: name });
-    }
-    if (value === undefined) continue;
-    const range = NUMBERS[name];
-    if (range && !(typeof value === "number" && value >= range[0] && value <= range[1])) {
-      throw new UsageError(
-        `Cannot use ${name} ${JSON.stringify(value)}: wanted a number from ${range[0]} to ${range[1]}`,
-        { param: name },
-      );
-    }
-    const min = COUNTS[name];
-    if (min !== undefined && !(Number.isInteger(value) && (value as number) >= min)) {
-      throw new UsageError(
-        `Cannot use ${name} ${JSON.stringify(value)}: wanted a whole number, at least ${min}`,
-        { param: name },
-      );
-    }
-  }
 }

@@ -1,15 +1,26 @@
 import type { CacheEngine } from "../cache/index.ts";
 import type { CacheConfig } from "../config/index.ts";
 import { type KvRole, createConnector } from "../connector/index.ts";
-import { type Engine, type LlamaEngineOptions, loadLlamaEngine } from "../engine/index.ts";
+import {
+  type Engine,
+  type LlamaEngineOptions,
+  checkEngineOptions,
+  loadLlamaEngine,
+} from "../engine/index.ts";
 import { type ResolveModelOptions, resolveModel } from "../models/index.ts";
+import { seededEngine } from "./seeded-engine.ts";
 
 export interface OpenModelOptions
   extends
-    Omit<LlamaEngineOptions, "modelPath" | "modelName" | "weightsFingerprint" | "connect">,
-    Pick<ResolveModelOptions, "downloadDir" | "onProgress"> {
-  /** As users name it: a path, or synth:25m. */
+    Omit<
+      LlamaEngineOptions,
+      "modelPath" | "modelName" | "weightsFingerprint" | "connect" | "keepsGenerated"
+    >,
+    Pick<ResolveModelOptions, "downloadDir" | "revision" | "onProgress" | "signal"> {
+  /** As users name it: a path, "owner/repo:quant" on the hub, or synth:25m. */
   readonly model: string;
+  /** For requests that bring none; undefined: they are random. */
+  readonly seed?: number | undefined;
   /** Undefined: no cache. */
   readonly cache?: { readonly config: CacheConfig; readonly role?: KvRole | undefined } | undefined;
 }
@@ -27,7 +38,8 @@ export interface OpenedModel {
  * @throws UsageError for a name or settings that cannot be; Error when the model cannot be loaded
  */
 export async function openModel(options: OpenModelOptions): Promise<OpenedModel> {
-  const { model, cache: settings, logger, clock } = options;
+  const { model, seed, cache: settings, logger, clock } = options;
+  checkEngineOptions(options);
   const { path, fingerprint } = await resolveModel(model, options);
   let cache: CacheEngine | undefined;
   const engine = await loadLlamaEngine({
@@ -35,6 +47,7 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
     modelPath: path,
     modelName: model,
     weightsFingerprint: fingerprint,
+    keepsGenerated: settings?.config.saveDecodeCache,
     connect:
       settings &&
       (async (layout, estimatePrefillMs) => {
@@ -51,5 +64,5 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
         return connected.connector;
       }),
   });
-  return { engine, cache };
+  return { engine: seed === undefined ? engine : seededEngine(engine, seed), cache };
 }

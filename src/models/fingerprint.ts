@@ -20,6 +20,31 @@ export async function fingerprintWeights(paths: readonly string[]): Promise<stri
   return hash.digest("hex").slice(0, FINGERPRINT_DIGITS);
 }
 
+/** A LoRA adapter, as far as it decides what a model computes. */
+export interface FingerprintedAdapter {
+  readonly path: string;
+  readonly scale: number;
+}
+
+/**
+ * Names the weights of a model with adapters on them; without any, the model alone.
+ *
+ * @throws UsageError when a file is missing or not GGUF
+ */
+export async function fingerprintAdapted(
+  weightsFingerprint: string,
+  adapters: readonly FingerprintedAdapter[],
+): Promise<string> {
+  if (adapters.length === 0) return weightsFingerprint;
+  const hash = createHash("sha256");
+  hash.update(`warmkv-adapted-v1\0${weightsFingerprint}\0${adapters.length}\0`);
+  for (const { path, scale } of adapters) {
+    hash.update(`${scale}\0`);
+    await addFile(hash, path);
+  }
+  return hash.digest("hex").slice(0, FINGERPRINT_DIGITS);
+}
+
 async function addFile(hash: Hash, path: string): Promise<void> {
   const { fileBytes, headerBytes } = await readGguf(path);
   const handle = await openModelFile(path);

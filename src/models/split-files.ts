@@ -13,7 +13,7 @@ const MAX_NAMED = 3;
  * @throws UsageError for a directory or a missing file
  */
 export async function modelParts(path: string): Promise<string[]> {
-  const parts = partNames(path);
+  const parts = splitName(path)?.parts ?? [path];
   const missing: string[] = [];
   for (const part of parts) {
     if (!(await isFile(part))) missing.push(part);
@@ -27,15 +27,24 @@ export async function modelParts(path: string): Promise<string[]> {
   );
 }
 
-function partNames(path: string): string[] {
+export interface SplitName {
+  /** From 1. */
+  readonly number: number;
+  /** Names of all parts, in order. */
+  readonly parts: string[];
+}
+
+/** @returns undefined for a name that is not one of several parts */
+export function splitName(path: string): SplitName | undefined {
   const match = SPLIT_NAME.exec(path)?.groups;
-  if (match === undefined) return [path];
+  if (match === undefined) return undefined;
   const { stem, number, total } = match as Record<"stem" | "number" | "total", string>;
-  if (Number(number) < 1 || Number(number) > Number(total)) return [path];
-  return Array.from(
+  if (Number(number) < 1 || Number(number) > Number(total)) return undefined;
+  const parts = Array.from(
     { length: Number(total) },
     (_, index) => `${stem}-${String(index + 1).padStart(5, "0")}-of-${total}.gguf`,
   );
+  return { number: Number(number), parts };
 }
 
 async function isFile(path: string): Promise<boolean> {

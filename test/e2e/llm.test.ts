@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { LLM, UsageError } from "../../src/index.ts";
+import { type Answer, LLM, UsageError } from "../../src/index.ts";
 
 describe("LLM", () => {
   let llm: LLM;
@@ -14,11 +14,7 @@ describe("LLM", () => {
 
   const prompt = "The same long prompt, over and over. ".repeat(20);
 
-  async function textOf(answer: AsyncIterable<string>): Promise<string> {
-    let text = "";
-    for await (const piece of answer) text += piece;
-    return text;
-  }
+  const textOf = (answer: Answer): Promise<string> => answer.text();
 
   it("answers a prompt twice alike, the second time from the cache", async () => {
     const cold = llm.generate(prompt, { maxTokens: 20, temperature: 0 });
@@ -43,6 +39,32 @@ describe("LLM", () => {
   it("answers a conversation by the model's template", async () => {
     const answer = llm.chat([{ role: "user", content: "Hello" }], { maxTokens: 8, temperature: 0 });
     expect(await textOf(answer)).toHaveLength(8);
+    const text = llm.renderChat([{ role: "user", content: "Hello" }]);
+    expect(text).toContain("Hello");
+    expect(await textOf(llm.generate(text, { maxTokens: 8, temperature: 0 }))).toBe(
+      await textOf(answer),
+    );
+    const unfinished = llm.renderChat([{ role: "user", content: "Hello" }], {
+      addGenerationPrompt: false,
+    });
+    expect(unfinished.length).toBeLessThan(text.length);
+  });
+
+  it("streams pieces of text, or steps with their tokens and probabilities", async () => {
+    const options = { maxTokens: 6, temperature: 0, numLogprobs: 2 };
+    let text = "";
+    for await (const piece of llm.generate(prompt, options)) text += piece;
+    const deltas = [];
+    for await (const delta of llm.generate(prompt, options).deltas()) deltas.push(delta);
+    expect(deltas.map((delta) => delta.text).join("")).toBe(text);
+    expect(deltas.flatMap(({ tokens }) => tokens)).toHaveLength(6);
+    const logprobs = deltas.flatMap((delta) => delta.logprobs ?? []);
+    expect(logprobs.map(({ top }) => top.length)).toEqual([2, 2, 2, 2, 2, 2]);
+  });
+
+  it("takes an option that is undefined for one that was not given", async () => {
+    const options = { maxTokens: 6, temperature: 0, topP: undefined, stop: undefined };
+    expect(await textOf(llm.generate(prompt, options))).toHaveLength(6);
   });
 
   it("gives the same sample for the same seed", async () => {
@@ -73,5 +95,30 @@ describe("LLM", () => {
     await expect(LLM.load("no-such-file.gguf")).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { maxModelLen: 10_000_000 })).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { cache: { chunkSize: -1 } })).rejects.toThrow(/chunk_size/);
+    const options = { threads: 0, maxNumSeqs: 1.5, gpuLayers: "some", seed: -1, ctxSize: "big" };
+    for (const [name, value] of Object.entries(options)) {
+      await expect(LLM.load("synth:1m", { [name]: value }), name).rejects.toThrow(
+        `Cannot use ${name} ${JSON.stringify(value)}: wanted a whole number`,
+      );
+    }
+  });
+
+  it("with a seed answers alike each time it is loaded", async () => {
+    const answers = async (seed: number): Promise<string[]> => {
+      const seeded = await LLM.load("synth:1m", {
+        threads: 1,
+        maxModelLen: 512,
+        cache: false,
+        seed,
+      });
+      const texts = [];
+      for (let i = 0; i < 3; i++) texts.push(await textOf(seeded.generate("x", { maxTokens: 8 })));
+      await seeded.close();
+      return texts;
+    };
+    const first = await answers(1);
+    expect(new Set(first).size).toBe(3);
+    expect(await answers(1)).toEqual(first);
+    expect(await answers(2)).not.toEqual(first);
   });
 });

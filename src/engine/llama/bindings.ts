@@ -169,6 +169,12 @@ const SIGNATURES = {
   llama_model_meta_val_str:
     "int llama_model_meta_val_str(void *model, const char *key, _Out_ uint8_t *buffer, size_t size)",
 
+  llama_adapter_lora_init: "void *llama_adapter_lora_init(void *model, const char *path)",
+  llama_adapter_get_alora_n_invocation_tokens:
+    "uint64 llama_adapter_get_alora_n_invocation_tokens(void *adapter)",
+  llama_set_adapters_lora:
+    "int32 llama_set_adapters_lora(void *context, void *adapters, size_t count, void *scales)",
+
   llama_memory_clear: "void llama_memory_clear(void *memory, bool data)",
   llama_memory_seq_rm: "bool llama_memory_seq_rm(void *memory, int sequence, int start, int end)",
   llama_memory_seq_cp:
@@ -197,6 +203,7 @@ const SIGNATURES = {
   llama_sampler_chain_add: "void llama_sampler_chain_add(void *chain, void *sampler)",
   llama_sampler_free: "void llama_sampler_free(void *sampler)",
   llama_sampler_accept: "void llama_sampler_accept(void *sampler, int32 token)",
+  llama_sampler_apply: "void llama_sampler_apply(void *sampler, void *candidates)",
   llama_sampler_sample: "int32 llama_sampler_sample(void *sampler, void *context, int32 index)",
   llama_sampler_init_greedy: "void *llama_sampler_init_greedy()",
   llama_sampler_init_dist: "void *llama_sampler_init_dist(uint32 seed)",

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { messageOf } from "../../core/index.ts";
@@ -11,12 +11,15 @@ import {
   bindFunctions,
   logCallbackPointer,
 } from "./bindings.ts";
+import type { GpuSupport } from "./gpu.ts";
+import { type FoundBuilds, type LlamaBuild, candidatePackages, findBuilds } from "./packages.ts";
 
 /** llama.cpp, loaded and checked: once per thread, and one native copy per process. */
 export interface LlamaLibrary {
   readonly functions: LlamaFunctions;
   /** "0.5.0-dev" */
   readonly version: string;
+  readonly gpu: GpuSupport;
   /** What the library said at warning level or above since the last call. */
   takeLog(): string[];
   /**
@@ -24,24 +27,6 @@ export interface LlamaLibrary {
    * models load, be deaf while they run.
    */
   setListening(isListening: boolean): void;
-}
-
-/** The packages that carry llama.cpp for this machine, best first. GPU builds only where the user installed them. */
-export function candidatePackages(
-  platform: string = process.platform,
-  arch: string = process.arch,
-): string[] {
-  const names: Record<string, string[]> = {
-    "linux-x64": ["linux-x64-cuda", "linux-x64-vulkan", "linux-x64"],
-    "linux-arm64": ["linux-arm64"],
-    "linux-arm": ["linux-armv7l"],
-    "linux-riscv64": ["linux-riscv64"],
-    "darwin-arm64": ["mac-arm64-metal"],
-    "darwin-x64": ["mac-x64"],
-    "win32-x64": ["win-x64-cuda", "win-x64-vulkan", "win-x64"],
-    "win32-arm64": ["win-arm64"],
-  };
-  return (names[`${platform}-${arch}`] ?? []).map((name) => `@node-llama-cpp/${name}`);
 }
 
 let loaded: LlamaLibrary | undefined;
@@ -56,36 +41,50 @@ export function loadLlamaLibrary(): LlamaLibrary {
   const directory = process.env["WARMKV_LLAMA_DIR"];
   // An assertion in native code would otherwise start a debugger to print a backtrace.
   process.env["GGML_NO_BACKTRACE"] ??= "1";
-  const directories = directory === undefined ? installedDirectories() : [directory];
-  if (directories.length === 0) {
+  const { builds, problems } = directory === undefined ? installedBuilds() : ownBuild(directory);
+  if (builds.length === 0) {
     throw new Error(
       `Cannot find llama.cpp for ${process.platform}-${process.arch}: wanted one of ${candidatePackages().join(", ") || "(no package exists for it)"}; ` +
         `run "npm install" without --omit=optional`,
     );
   }
   const failures: string[] = [];
-  for (const candidate of directories) {
+  for (const build of builds) {
     try {
-      return (loaded = openLibrary(candidate));
+      return (loaded = openLibrary(build, problems));
     } catch (error) {
-      failures.push(`${candidate}: ${messageOf(error)}`);
+      failures.push(`${build.directory}: ${messageOf(error)}`);
     }
   }
   throw new Error(`Cannot load llama.cpp:\n  ${failures.join("\n  ")}`);
 }
 
-function installedDirectories(): string[] {
+function installedBuilds(): FoundBuilds {
   // The packages do not export their files, so look where Node would.
-  const { resolve } = createRequire(import.meta.url);
-  return candidatePackages().flatMap((name) =>
-    (resolve.paths(name) ?? [])
-      .map((folder) => path.join(folder, name, "bins", name.slice("@node-llama-cpp/".length)))
-      .filter((directory) => existsSync(directory))
-      .slice(0, 1),
-  );
+  const folders = createRequire(import.meta.url).resolve.paths("@node-llama-cpp/any") ?? [];
+  return findBuilds(candidatePackages(), folders, failureOf);
 }
 
-function openLibrary(directory: string): LlamaLibrary {
+function ownBuild(directory: string): FoundBuilds {
+  const packageName = "WARMKV_LLAMA_DIR";
+  const build = { packageName, directory, gpu: undefined, backendDirectories: [directory] };
+  return { builds: [build], problems: [] };
+}
+
+/** Libraries of GPU drivers, kept open: llama.cpp's backends find them by their names. */
+const driverLibraries: ReturnType<typeof koffi.load>[] = [];
+
+function failureOf(library: string): string | undefined {
+  try {
+    driverLibraries.push(koffi.load(library));
+    return undefined;
+  } catch (error) {
+    return `${library}: ${messageOf(error).replace(/^Failed to load shared library: /, "")}`;
+  }
+}
+
+function openLibrary(build: LlamaBuild, problems: readonly string[]): LlamaLibrary {
+  const { directory } = build;
   // Order matters: each library finds the one before it by its global symbols.
   const base = findLibrary(directory, "ggml-base");
   koffi.load(base, { global: true });
@@ -100,23 +99,66 @@ function openLibrary(directory: string): LlamaLibrary {
     if (level >= 3 && text.trim() !== "" && log.length < 100) log.push(text.trim());
   }, logCallbackPointer);
   const deaf = nativeNoOp();
-  const library: LlamaLibrary = {
+  const setListening = (isListening: boolean): void => {
+    functions.llama_log_set(isListening ? listener : deaf, null);
+  };
+  setListening(true);
+  const devices = loadBackends(ggml, build);
+  functions.llama_backend_init();
+  setListening(false);
+  return {
     functions,
     version,
+    gpu: { devices, problems: [...problems, ...deviceProblems(build, devices, log.splice(0))] },
     takeLog: () => log.splice(0),
-    setListening: (isListening) => functions.llama_log_set(isListening ? listener : deaf, null),
+    setListening,
   };
-  library.setListening(true);
-  // The CPU variant that fits best is picked from this folder. A second call in the process adds nothing.
-  ggml.func("void ggml_backend_load_all_from_path(const char *path)")(directory);
-  functions.llama_backend_init();
-  library.setListening(false);
-  return library;
 }
 
-/** Libraries carry the release in their names: libllama.v0.5.0.so, libggml-base.dylib, llama.dll. */
+type LoadedLibrary = ReturnType<typeof koffi.load>;
+
+/**
+ * Loads the backends of a build: those for GPUs, and the CPU variant that fits best. A second call in the
+ * process adds nothing.
+ *
+ * @returns what the GPUs call themselves
+ */
+function loadBackends(ggml: LoadedLibrary, build: LlamaBuild): string[] {
+  const loadFrom = ggml.func("void ggml_backend_load_all_from_path(const char *path)");
+  for (const directory of build.backendDirectories) {
+    if (directory === build.directory || gpuDevices(ggml).length === 0) loadFrom(directory);
+  }
+  return gpuDevices(ggml);
+}
+
+/** ggml's kinds of devices: a GPU with memory of its own, and one that shares the machine's. */
+const GPU_DEVICE_TYPES = new Set([1, 2]);
+
+function gpuDevices(ggml: LoadedLibrary): string[] {
+  const count = Number(ggml.func("size_t ggml_backend_dev_count()")());
+  const deviceAt = ggml.func("void *ggml_backend_dev_get(size_t index)");
+  const typeOf = ggml.func("int ggml_backend_dev_type(void *device)");
+  const descriptionOf = ggml.func("const char *ggml_backend_dev_description(void *device)");
+  return Array.from({ length: count }, (_, index): unknown => deviceAt(index))
+    .filter((device) => GPU_DEVICE_TYPES.has(typeOf(device) as number))
+    .map((device) => String(descriptionOf(device)));
+}
+
+function deviceProblems(
+  build: LlamaBuild,
+  devices: readonly string[],
+  log: readonly string[],
+): string[] {
+  if (build.gpu === undefined || devices.length > 0) return [];
+  const said = log.length === 0 ? "" : ` (${log.join("; ")})`;
+  return [`${build.packageName} found no GPU that it can use${said}`];
+}
+
+/** Libraries carry GPU and release in their names: libllama.cuda.v0.5.0.so, libggml-base.dylib, llama.dll. */
 function findLibrary(directory: string, name: string): string {
-  const pattern = new RegExp(`^(lib)?${name}(\\.v?[0-9.]+)?\\.(so|dylib|dll)(\\.[0-9.]+)?$`);
+  const pattern = new RegExp(
+    `^(lib)?${name}(\\.[a-z]+)?(\\.v?[0-9.]+)?\\.(so|dylib|dll)(\\.[0-9.]+)?$`,
+  );
   const file = readdirSync(directory).find((entry) => pattern.test(entry));
   if (file === undefined) throw new Error(`no library "${name}" in it`);
   return path.join(directory, file);

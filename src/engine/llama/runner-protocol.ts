@@ -1,6 +1,7 @@
 import type { EngineKvPart } from "../../connector/connector.ts";
 import type { StepItem } from "../model-runner.ts";
 import type { SamplingParams } from "../sampling-params.ts";
+import type { LoraAdapter } from "./adapter.ts";
 import type { MemoryLayout } from "./memory-layout.ts";
 
 /** How the model's thread is started. */
@@ -14,6 +15,7 @@ export interface RunnerOptions {
   readonly numBatchTokens: number;
   readonly numThreads: number;
   readonly kvType: string;
+  readonly adapters: readonly LoraAdapter[];
 }
 
 /** The thread's first message. */

@@ -1,5 +1,6 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../core/index.ts";
+import { applyAdapters } from "./adapter.ts";
 import { chooseContextSize } from "./context-size.ts";
 import { LlamaContext } from "./context.ts";
 import { Forward } from "./forward.ts";
@@ -30,6 +31,7 @@ const model = new LlamaModel(library, {
 });
 const size = chooseContextSize(model, options);
 const context = new LlamaContext(library, model, { ...options, numCells: size.numCells });
+applyAdapters(library, model, context.native, options.adapters);
 const memory = detectMemoryLayout(model, context);
 const vocab = new LlamaVocab(library.functions, model.native);
 const forward = new Forward(
@@ -58,13 +60,7 @@ function run(command: RunnerCommand): unknown {
     case "addSampler":
       samplers.set(
         command.samplerId,
-        new LlamaSampler(
-          library.functions,
-          vocab.native,
-          vocab.size,
-          command.sampling,
-          command.promptTokens,
-        ),
+        new LlamaSampler(library.functions, vocab, command.sampling, command.promptTokens),
       );
       return undefined;
     case "dropSampler":

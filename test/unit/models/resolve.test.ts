@@ -29,8 +29,10 @@ describe("parseModelName()", () => {
     ["./a/b", { kind: "file", path: "./a/b" }],
     ["a/b/c", { kind: "file", path: "a/b/c" }],
     ["", { kind: "file", path: "" }],
-    ["synth:25m", { kind: "synth", numParams: 25_000_000 }],
+    ["synth:25m", { kind: "synth", family: "llama", numParams: 25_000_000 }],
+    ["synth:gemma3:1m", { kind: "synth", family: "gemma3", numParams: 1_000_000 }],
     ["owner/repo", { kind: "hub", repository: "owner/repo", quant: undefined }],
+    ["owner/repo:a/b.gguf", { kind: "hub", repository: "owner/repo", quant: "a/b.gguf" }],
     ["Qwen/Qwen2.5-0.5B:Q4_K_M", { kind: "hub", repository: "Qwen/Qwen2.5-0.5B", quant: "Q4_K_M" }],
   ])("reads %j", (name, parsed) => {
     expect(parseModelName(name)).toEqual(parsed);
@@ -73,8 +75,9 @@ describe("resolveModel()", () => {
     expect(await refusal("")).toContain("Cannot find the model file");
   });
 
-  it("says that hub models are not available", async () => {
-    expect(await refusal("owner/repo:Q4_K_M")).toContain("hub are not available in this version");
+  it("takes an existing file for what it is, though its name has the form of a hub model", async () => {
+    expect(parseModelName("test/unit").kind).toBe("hub");
+    expect(await refusal("test/unit")).toContain('Cannot load the directory "test/unit"');
   });
 
   it("makes a synth model once", async () => {
@@ -86,7 +89,7 @@ describe("resolveModel()", () => {
       logger: { ...silentLogger, info: (message: string) => void messages.push(message) },
     };
     const made = await resolveModel("synth:1m", options);
-    expect(made.path).toMatch(/cache\/synth-v\d+-1000000\.gguf$/);
+    expect(made.path).toMatch(/cache\/synth-v\d+-llama-1000000\.gguf$/);
     expect(numCalls).toBeGreaterThan(0);
     expect(messages).toEqual([expect.stringContaining(made.path)]);
     numCalls = 0;
@@ -110,7 +113,7 @@ describe("resolveModel()", () => {
   });
 
   it("refuses a synth model of no possible size, and a cache that is a file", async () => {
-    expect(await refusal("synth:7b")).toContain("wanted a number from 1m to 1b");
+    expect(await refusal("synth:7b")).toContain("wanted a number from 0.5m to 1b");
     await writeFile(pathOf("file"), "");
     const resolving = resolveModel("synth:1m", { downloadDir: pathOf("file/cache") });
     await expect(resolving).rejects.toThrow(UsageError);
