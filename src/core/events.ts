@@ -17,6 +17,8 @@ export interface WarmkvEvents {
     readonly endToEndMs: number;
     readonly queueMs: number;
   };
+  /** A token of an answer, behind its first one. */
+  "warmkv:request:token": { readonly intervalMs: number };
   /** One step of the engine. */
   "warmkv:engine:step": { readonly numTokens: number; readonly durationMs: number };
   "warmkv:engine:preempted": { readonly id: string };

@@ -4,11 +4,36 @@ import type { ModelInfo } from "./engine.ts";
 
 /** One turn, as templates read it. */
 export interface ChatMessage {
-  readonly role: "system" | "developer" | "user" | "assistant";
+  readonly role: "system" | "developer" | "user" | "assistant" | "tool";
   readonly content: string;
   readonly name?: string | undefined;
   /** What the assistant thought before it spoke; templates that know it decide whether to keep it. */
   readonly reasoning_content?: string | undefined;
+  /** What the assistant asked for. */
+  readonly tool_calls?: readonly ChatToolCall[] | undefined;
+  /** Of a tool's answer: the call it answers. */
+  readonly tool_call_id?: string | undefined;
+}
+
+export interface ChatToolCall {
+  readonly id: string;
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    /** Parsed; the text as it came where it is not JSON. */
+    readonly arguments: unknown;
+  };
+}
+
+/** A function that the model may ask for, as OpenAI's API and templates describe it. */
+export interface ChatTool {
+  readonly type: "function";
+  readonly function: {
+    readonly name: string;
+    readonly description?: string | undefined;
+    /** A JSON schema. */
+    readonly parameters?: Readonly<Record<string, unknown>> | undefined;
+  };
 }
 
 export interface RenderOptions {
@@ -16,10 +41,14 @@ export interface RenderOptions {
   readonly addGenerationPrompt?: boolean | undefined;
   /** Further variables of the template: { enable_thinking: false }. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** Only for a template that knows them; see `source`. */
+  readonly tools?: readonly ChatTool[] | undefined;
 }
 
 /** Turns messages into the text a model was trained on. The template is the model's own or the user's. */
 export class ChatTemplate {
+  /** Jinja. Its words tell which form the model's thoughts and tool calls have. */
+  readonly source: string;
   readonly #template: Template;
   readonly #model: Pick<ModelInfo, "bosText" | "eosText" | "addsBos">;
   /** Few templates know this role; to the others it is what it replaced, "system". */
@@ -32,6 +61,7 @@ export class ChatTemplate {
     } catch (error) {
       throw new UsageError(`Cannot read the chat template: ${messageOf(error)}`, { cause: error });
     }
+    this.source = source;
     this.#model = model;
     this.#knowsDeveloper = /["']developer["']/.test(source);
   }
@@ -49,6 +79,7 @@ export class ChatTemplate {
       text = this.#template.render({
         ...options.variables,
         messages: messages.map((message) => this.#withKnownRole(message)),
+        ...(options.tools !== undefined && { tools: options.tools }),
         add_generation_prompt: options.addGenerationPrompt ?? true,
         bos_token: bosText,
         eos_token: eosText,

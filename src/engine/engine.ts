@@ -3,6 +3,8 @@ import type { SamplingParams } from "./sampling-params.ts";
 /** A loaded model that answers token ids with text. What servers, the library and benchmarks talk to. */
 export interface Engine extends AsyncDisposable {
   readonly model: ModelInfo;
+  /** Why it can answer no longer; undefined while it can. */
+  readonly failure: Error | undefined;
 
   /**
    * @param options.addSpecial the model's own BOS and EOS, where its metadata asks for them
@@ -48,6 +50,7 @@ export interface GenerateRequest {
 export interface GenerationDelta {
   /** May be empty: a token whose bytes are not yet a whole character. */
   readonly text: string;
+  /** Those that the model picked; without the forced ones. */
   readonly tokens: readonly number[];
   readonly logprobs?: readonly TokenLogprobs[] | undefined;
   readonly finishReason?: FinishReason | undefined;

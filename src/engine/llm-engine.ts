@@ -111,6 +111,10 @@ export class LlmEngine implements Engine {
     }
   }
 
+  get failure(): Error | undefined {
+    return this.#runner.failure;
+  }
+
   resetPrefixCache(): void {
     this.#prefixes?.clear();
   }
@@ -269,8 +273,9 @@ export class LlmEngine implements Engine {
         this.#save(sequence, end === sequence.numPromptTokens);
       }
       if (sampled === undefined) continue;
-      sequence.firstTokenMs ??= this.#options.clock.nowMs();
-      const reason = entry.accept(sampled);
+      const nowMs = this.#options.clock.nowMs();
+      sequence.firstTokenMs ??= nowMs;
+      const reason = entry.accept(sampled, nowMs);
       if (reason !== undefined) this.#finish(entry, reason);
     }
   }

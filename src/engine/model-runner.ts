@@ -6,6 +6,9 @@ import type { SamplingParams } from "./sampling-params.ts";
  * never fail.
  */
 export interface ModelRunner extends AsyncDisposable {
+  /** Why the thread is gone; undefined while it is there. */
+  readonly failure: Error | undefined;
+
   /** One forward pass, and a token for each item that asks for one. */
   step(items: readonly StepItem[]): Promise<StepResult>;
 

@@ -1,4 +1,4 @@
-import { UsageError } from "../core/index.ts";
+import { UsageError, publish } from "../core/index.ts";
 import { DeltaQueue } from "./delta-queue.ts";
 import type { FinishReason, GenerateRequest, GenerationDelta, TokenLogprobs } from "./engine.ts";
 import type { SampledToken } from "./model-runner.ts";
@@ -8,6 +8,8 @@ import { TextStream } from "./text-stream.ts";
 /** What the request needs to know of the model to turn tokens into an answer. */
 export interface TokenTexts {
   pieceOf(token: number): Uint8Array;
+  /** With control tokens spelled out. */
+  specialPieceOf(token: number): Uint8Array;
   textOf(token: number): string;
   isEndOfGeneration(token: number): boolean;
 }
@@ -21,6 +23,7 @@ export class EngineRequest {
   readonly #text: TextStream;
   readonly #texts: TokenTexts;
   readonly #maxModelLen: number;
+  #lastTokenMs: number | undefined;
 
   constructor(request: GenerateRequest, texts: TokenTexts, maxModelLen: number, arrivalMs: number) {
     if (request.promptTokens.length === 0) {
@@ -40,33 +43,46 @@ export class EngineRequest {
   }
 
   /** Takes the next token into the answer. @returns why this was the last one, or undefined */
-  accept(sampled: SampledToken): FinishReason | undefined {
+  accept(sampled: SampledToken, nowMs: number): FinishReason | undefined {
+    if (this.#lastTokenMs !== undefined) {
+      publish("warmkv:request:token", { intervalMs: nowMs - this.#lastTokenMs });
+    }
+    this.#lastTokenMs = nowMs;
     const { sequence } = this;
     const { sampling } = sequence;
     const { token } = sampled;
     sequence.append(token);
+    const isForced = sequence.numGenerated <= (sampling.forcedTokens?.length ?? 0);
     const isPastMinimum = sequence.numGenerated >= sampling.minTokens;
     const isEnd =
-      (!sampling.ignoreEos && this.#texts.isEndOfGeneration(token)) ||
-      (isPastMinimum && sampling.stopTokenIds.includes(token));
-    let text = isEnd ? "" : this.#text.push(this.#texts.pieceOf(token));
+      !isForced &&
+      ((!sampling.ignoreEos && this.#texts.isEndOfGeneration(token)) ||
+        (isPastMinimum && sampling.stopTokenIds.includes(token)));
+    let text = isEnd || isForced ? "" : this.#text.push(this.#pieceOf(token));
     const isOutOfRoom =
       sequence.numGenerated >= sampling.maxTokens || sequence.numTokens >= this.#maxModelLen;
     const finishReason =
       isEnd || this.#text.isStopped ? "stop" : isOutOfRoom ? "length" : undefined;
     if (finishReason !== undefined) text += this.#text.end();
-    this.output.push(this.#delta(sampled, text, finishReason));
+    this.output.push(this.#delta(sampled, isForced, text, finishReason));
     return finishReason;
+  }
+
+  #pieceOf(token: number): Uint8Array {
+    return this.sequence.sampling.skipsSpecialTokens
+      ? this.#texts.pieceOf(token)
+      : this.#texts.specialPieceOf(token);
   }
 
   #delta(
     sampled: SampledToken,
+    isForced: boolean,
     text: string,
     finishReason: FinishReason | undefined,
   ): GenerationDelta {
     return {
       text,
-      tokens: [sampled.token],
+      tokens: isForced ? [] : [sampled.token],
       numCachedTokens: this.sequence.numCached,
       ...(finishReason === undefined ? {} : { finishReason }),
       ...(sampled.logprob === undefined ? {} : { logprobs: [this.#logprobs(sampled)] }),

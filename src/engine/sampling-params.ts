@@ -26,7 +26,41 @@ export interface SamplingParams {
   readonly numLogprobs: number | undefined;
   /** GBNF that the answer must match. */
   readonly grammar: string | undefined;
+  /**
+   * What the answer begins with, whatever the model thinks of it. These tokens are reported with their log
+   * probabilities and have no text; `maxTokens` counts them.
+   */
+  readonly forcedTokens: Int32Array | undefined;
+  /** Leave control tokens such as <|python_tag|> out of the text. */
+  readonly skipsSpecialTokens: boolean;
 }
+
+export interface NumberRange {
+  readonly min: number;
+  readonly max: number;
+  readonly isWhole?: boolean;
+}
+
+type NumericName = {
+  [Name in keyof SamplingParams]: number extends SamplingParams[Name] ? Name : never;
+}[keyof SamplingParams];
+
+const MAX_COUNT: number = Number.MAX_SAFE_INTEGER;
+
+/** What the numbers among them may be. */
+export const samplingRanges: Readonly<Record<NumericName, NumberRange>> = {
+  temperature: { min: 0, max: 100 },
+  topP: { min: 0, max: 1 },
+  topK: { min: -1, max: MAX_COUNT, isWhole: true },
+  minP: { min: 0, max: 1 },
+  presencePenalty: { min: -2, max: 2 },
+  frequencyPenalty: { min: -2, max: 2 },
+  repetitionPenalty: { min: 0.01, max: 100 },
+  seed: { min: -MAX_COUNT, max: MAX_COUNT, isWhole: true },
+  maxTokens: { min: 1, max: MAX_COUNT, isWhole: true },
+  minTokens: { min: 0, max: MAX_COUNT, isWhole: true },
+  numLogprobs: { min: 0, max: MAX_COUNT, isWhole: true },
+};
 
 export const defaultSamplingParams: SamplingParams = {
   temperature: 1,
@@ -45,4 +79,6 @@ export const defaultSamplingParams: SamplingParams = {
   ignoreEos: false,
   numLogprobs: undefined,
   grammar: undefined,
+  forcedTokens: undefined,
+  skipsSpecialTokens: true,
 };

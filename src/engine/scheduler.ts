@@ -10,6 +10,8 @@ export interface SchedulerOptions {
   readonly maxStepTokens: number;
   /** Most sequences that wait. */
   readonly maxWaiting: number;
+  /** Prompts come in by small pieces while others decode. Default true; otherwise prompts come first. */
+  readonly yieldsToDecodes?: boolean | undefined;
 }
 
 /** What one sequence computes in a step: tokens [start, end). */
@@ -130,7 +132,7 @@ export class Scheduler {
   schedule(): ScheduledChunk[] {
     const running = this.active.filter((sequence) => sequence.state === "running");
     const hasNarrow = running.some(isNarrow);
-    this.#isWideTurn = !this.#isWideTurn;
+    this.#isWideTurn = !this.#isWideTurn || this.#options.yieldsToDecodes === false;
     if (hasNarrow && !this.#isWideTurn) return this.#narrowStep(running);
     const wide = this.#wideStep(running, hasNarrow);
     return wide.length > 0 ? wide : this.#narrowStep(running);
@@ -156,7 +158,8 @@ export class Scheduler {
   /** Prompts in their turn, each but for its last token, in pieces that leave no narrow rest. */
   #wideStep(running: readonly Sequence[], isBesideDecodes: boolean): ScheduledChunk[] {
     const chunks: ScheduledChunk[] = [];
-    let budget = isBesideDecodes
+    const isSmall = isBesideDecodes && this.#options.yieldsToDecodes !== false;
+    let budget = isSmall
       ? Math.min(WIDE_TOKENS_BESIDE_DECODES, this.#options.maxStepTokens)
       : this.#options.maxStepTokens;
     for (const sequence of running) {

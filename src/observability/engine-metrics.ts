@@ -1,4 +1,4 @@
-import type { Registry } from "prom-client";
+import type { Histogram, Registry } from "prom-client";
 import { subscribe } from "../core/index.ts";
 import type { EngineStats } from "../engine/index.ts";
 import {
@@ -24,8 +24,13 @@ export function registerEngineMetrics(
 
   const promptTokens = metrics.counter("prompt_tokens_total", "Prompt tokens");
   const generationTokens = metrics.counter("generation_tokens_total", "Generated tokens");
-  const queries = metrics.counter("prefix_cache_queries_total", "Prompt tokens looked up");
-  const hits = metrics.counter("prefix_cache_hits_total", "Prompt tokens reused, not computed");
+  // Routers and dashboards of older releases ask for the names with "gpu".
+  const queries = ["prefix_cache_queries_total", "gpu_prefix_cache_queries_total"].map((name) =>
+    metrics.counter(name, "Prompt tokens looked up"),
+  );
+  const hits = ["prefix_cache_hits_total", "gpu_prefix_cache_hits_total"].map((name) =>
+    metrics.counter(name, "Prompt tokens reused, not computed"),
+  );
   const storeQueries = metrics.counter(
     "external_prefix_cache_queries_total",
     "Prompt tokens looked up outside the engine's memory",
@@ -44,6 +49,9 @@ export function registerEngineMetrics(
     "Time to the first token",
     timeToFirstTokenBuckets,
   );
+  const tokenIntervals = ["inter_token_latency_seconds", "time_per_output_token_seconds"].map(
+    (name) => metrics.histogram(name, "Time between two tokens", timePerTokenBuckets),
+  );
   const timePerToken = metrics.histogram(
     "request_time_per_output_token_seconds",
     "Mean time between two tokens of a request",
@@ -59,6 +67,11 @@ export function registerEngineMetrics(
     "Time in the queue",
     requestLatencyBuckets,
   );
+  const phaseTimes = {
+    inference: phaseTime(metrics, "inference", "out of the queue"),
+    prefill: phaseTime(metrics, "prefill", "from the queue to the first token"),
+    decode: phaseTime(metrics, "decode", "from the first token to the last"),
+  };
   const promptLength = metrics.histogram(
     "request_prompt_tokens",
     "Prompt tokens of a request",
@@ -81,20 +94,34 @@ export function registerEngineMetrics(
       requests.inc({ finished_reason: event.finishReason });
       promptTokens.inc(event.numPromptTokens);
       generationTokens.inc(numGeneratedTokens);
-      queries.inc(event.numPromptTokens);
-      hits.inc(event.numCachedTokens);
+      for (const counter of queries) counter.inc(event.numPromptTokens);
+      for (const counter of hits) counter.inc(event.numCachedTokens);
       latency.observe(endToEndMs / 1000);
       queueTime.observe(event.queueMs / 1000);
       promptLength.observe(event.numPromptTokens);
       answerLength.observe(numGeneratedTokens);
+      phaseTimes.inference.observe((endToEndMs - event.queueMs) / 1000);
       if (timeToFirstTokenMs === undefined) return;
+      phaseTimes.prefill.observe((timeToFirstTokenMs - event.queueMs) / 1000);
+      phaseTimes.decode.observe((endToEndMs - timeToFirstTokenMs) / 1000);
       timeToFirstToken.observe(timeToFirstTokenMs / 1000);
       if (numGeneratedTokens < 2) return;
       timePerToken.observe((endToEndMs - timeToFirstTokenMs) / 1000 / (numGeneratedTokens - 1));
+    }),
+    subscribe("warmkv:request:token", ({ intervalMs }) => {
+      for (const histogram of tokenIntervals) histogram.observe(intervalMs / 1000);
     }),
     subscribe("warmkv:engine:step", (event) => stepTokens.observe(event.numTokens)),
     subscribe("warmkv:engine:preempted", () => preemptions.inc()),
     subscribe("warmkv:cache:lookup", (event) => storeQueries.inc(event.numTokens)),
     subscribe("warmkv:cache:retrieve", (event) => storeHits.inc(event.numTokens)),
   ];
+}
+
+function phaseTime(metrics: MetricFactory, phase: string, what: string): Histogram {
+  return metrics.histogram(
+    `request_${phase}_time_seconds`,
+    `Time of a request ${what}`,
+    requestLatencyBuckets,
+  );
 }

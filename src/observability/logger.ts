@@ -1,9 +1,38 @@
 import { pino } from "pino";
-import { systemClock } from "../core/index.ts";
+import { UsageError, systemClock } from "../core/index.ts";
 import type { Clock, Logger } from "../core/index.ts";
 
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LEVELS)[number];
+
+/** What Python's logging calls them. */
+const PYTHON_LEVELS: ReadonlyMap<string, LogLevel> = new Map(
+  Object.entries({
+    notset: "debug",
+    debug: "debug",
+    info: "info",
+    warn: "warn",
+    warning: "warn",
+    error: "error",
+    critical: "error",
+    fatal: "error",
+  } as const),
+);
+
+/**
+ * The level that LMCache's LMCACHE_LOG_LEVEL asks for; info without it.
+ *
+ * @throws UsageError for one that is none
+ */
+export function readLogLevel(env: Readonly<Record<string, string | undefined>>): LogLevel {
+  const text = env["LMCACHE_LOG_LEVEL"] ?? "";
+  const level = text === "" ? "info" : PYTHON_LEVELS.get(text.toLowerCase());
+  if (level !== undefined) return level;
+  throw new UsageError(
+    `Cannot use LMCACHE_LOG_LEVEL "${text}": wanted one of DEBUG, INFO, WARNING, ERROR, CRITICAL`,
+    { param: "LMCACHE_LOG_LEVEL" },
+  );
+}
 
 export type LogFormat = "text" | "json";
 

@@ -1,10 +1,12 @@
 import { z } from "zod";
 import { UsageError } from "../core/index.ts";
 import type { ChatMessage } from "../engine/index.ts";
-import { messagesShape } from "./chat-request.ts";
+import { messagesShape } from "./chat-message.ts";
+import { type JsonObject, jsonObject } from "./json-object.ts";
 import { type Prompt, readPrompts, readTokenIds } from "./prompt.ts";
 import { describe, parseRequestBody } from "./request-body.ts";
-import { type JsonObject, type ShapeOf, jsonObject } from "./sampling-fields.ts";
+import type { ShapeOf } from "./sampling-fields.ts";
+import { type ToolFields, toolsShape } from "./tools.ts";
 
 /** Names a prompt to the cache, with the fields that the same prompt has in a request for an answer. */
 export interface CachePromptFields {
@@ -22,6 +24,7 @@ export interface CachePromptFields {
   /** For messages; default true. */
   readonly add_generation_prompt?: boolean | undefined;
   readonly chat_template_kwargs?: JsonObject | undefined;
+  readonly tools?: readonly ToolFields[] | undefined;
 }
 
 export interface CachePrefetchFields extends CachePromptFields {
@@ -63,6 +66,7 @@ const promptShape: ShapeOf<CachePromptFields> = {
   add_special_tokens: z.boolean().optional(),
   add_generation_prompt: z.boolean().optional(),
   chat_template_kwargs: jsonObject.optional(),
+  tools: toolsShape.optional(),
 };
 const prefetchShape: ShapeOf<CachePrefetchFields> = {
   ...promptShape,

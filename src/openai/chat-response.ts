@@ -1,22 +1,38 @@
 import type { FinishReason, GenerationDelta } from "../engine/index.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import type { ChatLogprobs } from "./logprobs.ts";
+import type { MessageParser, MessagePart } from "./message-parser.ts";
 import type { Answer, AnswerWriter, ResponseHead } from "./response.ts";
 import type { Usage } from "./usage.ts";
+
+type ChatFinishReason = FinishReason | "tool_calls";
 
 export interface ChatResponse extends ResponseHead {
   readonly object: "chat.completion";
   readonly choices: readonly {
     readonly index: number;
-    readonly message: {
-      readonly role: "assistant";
-      readonly content: string;
-      readonly refusal: null;
-    };
+    readonly message: ChatResponseMessage;
     readonly logprobs: ChatLogprobs | null;
-    readonly finish_reason: FinishReason;
+    readonly finish_reason: ChatFinishReason;
   }[];
   readonly usage: Usage;
+}
+
+interface ChatResponseMessage {
+  readonly role: "assistant";
+  /** Null when there are tool calls and nothing else. */
+  readonly content: string | null;
+  readonly refusal: null;
+  /** What the model thought before it spoke, as DeepSeek, vLLM and llama-server name it. */
+  readonly reasoning_content?: string;
+  readonly tool_calls?: readonly ToolCall[];
+}
+
+interface ToolCall {
+  readonly id: string;
+  readonly type: "function";
+  /** The arguments are JSON, as a text. */
+  readonly function: { readonly name: string; readonly arguments: string };
 }
 
 export interface ChatChunk extends ResponseHead {
@@ -27,20 +43,44 @@ export interface ChatChunk extends ResponseHead {
 
 export interface ChatChunkChoice {
   readonly index: number;
-  /** The role comes first and alone, then text; empty beside a finish_reason. */
-  readonly delta: { readonly role?: "assistant"; readonly content?: string };
+  /** The role comes first, then the parts of the message; empty beside a finish_reason. */
+  readonly delta: ChatDelta;
   readonly logprobs: ChatLogprobs | null;
-  readonly finish_reason: FinishReason | null;
+  readonly finish_reason: ChatFinishReason | null;
+}
+
+interface ChatDelta {
+  readonly role?: "assistant";
+  readonly content?: string;
+  readonly reasoning_content?: string;
+  readonly tool_calls?: readonly ToolCallDelta[];
+}
+
+interface ToolCallDelta {
+  readonly index: number;
+  /** Id, type and name come with the first part of a call. */
+  readonly id?: string;
+  readonly type?: "function";
+  readonly function: { readonly name?: string; readonly arguments: string };
+}
+
+export interface ChatWriterOptions {
+  readonly hasLogprobs: boolean;
+  /** Makes what takes one answer apart. */
+  readonly newParser: () => MessageParser;
+  readonly includesReasoning: boolean;
 }
 
 /** Writes the answers of /v1/chat/completions, whole or in chunks. */
 export class ChatWriter implements AnswerWriter {
   readonly #head: ResponseHead;
-  readonly #hasLogprobs: boolean;
+  readonly #options: ChatWriterOptions;
+  /** By choice. */
+  readonly #parsers: MessageParser[] = [];
 
-  constructor(head: ResponseHead, hasLogprobs: boolean) {
+  constructor(head: ResponseHead, options: ChatWriterOptions) {
     this.#head = head;
-    this.#hasLogprobs = hasLogprobs;
+    this.#options = options;
   }
 
   firstChunks(index: number): ChatChunk[] {
@@ -49,15 +89,20 @@ export class ChatWriter implements AnswerWriter {
   }
 
   chunks(index: number, delta: GenerationDelta): ChatChunk[] {
-    const { text: content, logprobs: entries, finishReason } = delta;
-    const chunks: ChatChunk[] = [];
+    const { text, logprobs: entries, finishReason } = delta;
+    const parser = (this.#parsers[index] ??= this.#options.newParser());
+    const parts = parser.push(text);
+    if (finishReason !== undefined) parts.push(...parser.end());
+    const deltas = this.#shown(parts).map(deltaOf);
     const hasEntries = entries !== undefined && entries.length > 0;
-    if (content !== "" || hasEntries) {
-      const logprobs = hasEntries ? chatLogprobs(entries) : null;
-      chunks.push(this.#chunk({ index, delta: { content }, logprobs, finish_reason: null }));
-    }
+    if (hasEntries && deltas.length === 0) deltas.push({ content: "" });
+    const chunks = deltas.map((part, i) => {
+      const logprobs = hasEntries && i === 0 ? chatLogprobs(entries) : null;
+      return this.#chunk({ index, delta: part, logprobs, finish_reason: null });
+    });
     if (finishReason !== undefined) {
-      chunks.push(this.#chunk({ index, delta: {}, logprobs: null, finish_reason: finishReason }));
+      const finish_reason = reasonOf(finishReason, parser);
+      chunks.push(this.#chunk({ index, delta: {}, logprobs: null, finish_reason }));
     }
     return chunks;
   }
@@ -67,16 +112,68 @@ export class ChatWriter implements AnswerWriter {
   }
 
   whole(answers: readonly Answer[], usage: Usage): ChatResponse {
-    const choices = answers.map((answer, index) => ({
-      index,
-      message: { role: "assistant", content: answer.text, refusal: null } as const,
-      logprobs: this.#hasLogprobs ? chatLogprobs(answer.logprobs) : null,
-      finish_reason: answer.finishReason,
-    }));
+    const choices = answers.map((answer, index) => {
+      const parser = this.#options.newParser();
+      const parts = [...parser.push(answer.text), ...parser.end()];
+      return {
+        index,
+        message: messageOf(this.#shown(parts)),
+        logprobs: this.#options.hasLogprobs ? chatLogprobs(answer.logprobs) : null,
+        finish_reason: reasonOf(answer.finishReason, parser),
+      };
+    });
     return { ...this.#head, object: "chat.completion", choices, usage };
+  }
+
+  #shown(parts: readonly MessagePart[]): readonly MessagePart[] {
+    if (this.#options.includesReasoning) return parts;
+    return parts.filter((part) => part.kind !== "reasoning");
   }
 
   #chunk(choice: ChatChunkChoice): ChatChunk {
     return { ...this.#head, object: "chat.completion.chunk", choices: [choice] };
   }
+}
+
+/** A call that was cut off is still one: `length` says that it is not whole. */
+function reasonOf(reason: FinishReason, parser: MessageParser): ChatFinishReason {
+  return reason === "stop" && parser.hasToolCalls ? "tool_calls" : reason;
+}
+
+function deltaOf(part: MessagePart): ChatDelta {
+  if (part.kind === "content") return { content: part.text };
+  if (part.kind === "reasoning") return { reasoning_content: part.text };
+  const { index, id, name, arguments: text } = part;
+  const call =
+    id === undefined || name === undefined
+      ? { index, function: { arguments: text } }
+      : { index, id, type: "function" as const, function: { name, arguments: text } };
+  return { tool_calls: [call] };
+}
+
+function messageOf(parts: readonly MessagePart[]): ChatResponseMessage {
+  let content = "";
+  let reasoning = "";
+  const calls: ToolCall[] = [];
+  for (const part of parts) {
+    if (part.kind === "content") content += part.text;
+    else if (part.kind === "reasoning") reasoning += part.text;
+    else {
+      const { id = "", name = "" } = part;
+      const call = (calls[part.index] ??= {
+        id,
+        type: "function",
+        function: { name, arguments: "" },
+      });
+      const text = call.function.arguments + part.arguments;
+      calls[part.index] = { ...call, function: { ...call.function, arguments: text } };
+    }
+  }
+  return {
+    role: "assistant",
+    content: content === "" && calls.length > 0 ? null : content,
+    refusal: null,
+    ...(reasoning !== "" && { reasoning_content: reasoning }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
 }

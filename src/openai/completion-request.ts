@@ -3,16 +3,17 @@ import { UsageError } from "../core/index.ts";
 import { readPrompts } from "./prompt.ts";
 import type { Prompt } from "./prompt.ts";
 import { parseRequestBody } from "./request-body.ts";
-import { MAX_LOGPROBS, checkBetweenFields, samplingShape } from "./sampling-fields.ts";
+import { MAX_CHOICES, MAX_LOGPROBS, checkBetweenFields, samplingShape } from "./sampling-fields.ts";
 import type { SamplingFields, ShapeOf } from "./sampling-fields.ts";
 
 /** The body of POST /v1/completions. */
 interface CompletionFields extends SamplingFields {
   readonly prompt?: unknown;
-  /** Put the prompt in front of the answer. */
+  /** Put the prompt in front of the answer; with `logprobs`, those of the prompt, too. */
   readonly echo?: boolean | undefined;
   /** Alternatives to report for each token. */
   readonly logprobs?: number | undefined;
+  /** How many answers to make; the `n` likeliest are given. */
   readonly best_of?: number | undefined;
   /** vLLM's: BOS and EOS where the model asks for them. Default true. */
   readonly add_special_tokens?: boolean | undefined;
@@ -23,7 +24,8 @@ const shape: ShapeOf<CompletionFields> = {
   prompt: z.unknown(),
   echo: z.boolean().optional(),
   logprobs: z.int().min(0).max(MAX_LOGPROBS).optional(),
-  best_of: z.int().optional(),
+  best_of: z.int().min(1).max(MAX_CHOICES).optional(),
+  max_tokens: z.int().min(0).optional(),
   add_special_tokens: z.boolean().optional(),
 };
 const schema = z.object(shape);
@@ -37,17 +39,21 @@ export interface CompletionRequest {
 export function parseCompletionRequest(body: unknown): CompletionRequest {
   const fields = parseRequestBody<CompletionFields>(schema, body);
   checkBetweenFields(fields);
-  if (fields.best_of !== undefined && fields.best_of !== (fields.n ?? 1)) {
-    throw new UsageError(
-      `This server cannot honour 'best_of' other than 'n': leave it out or set it to ${fields.n ?? 1}`,
-      { param: "best_of" },
-    );
+  const { n = 1, best_of: bestOf = n } = fields;
+  if (bestOf < n) {
+    throw new UsageError(`Invalid 'best_of': expected at least 'n', which is ${n}, got ${bestOf}`, {
+      param: "best_of",
+    });
   }
-  if (fields.echo === true && fields.logprobs !== undefined) {
-    throw new UsageError(
-      "This server cannot honour 'logprobs' together with 'echo': it has no log probabilities of prompt tokens",
-      { param: "logprobs" },
-    );
+  if (bestOf > n && fields.stream === true) {
+    throw new UsageError("This server cannot honour 'best_of' above 'n' in a stream", {
+      param: "best_of",
+    });
+  }
+  if (fields.max_tokens === 0 && fields.echo !== true) {
+    throw new UsageError("Invalid 'max_tokens': expected at least 1 without 'echo', got 0", {
+      param: "max_tokens",
+    });
   }
   return { fields, prompts: readPrompts(fields.prompt) };
 }

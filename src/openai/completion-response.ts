@@ -1,6 +1,6 @@
 import type { FinishReason, GenerationDelta } from "../engine/index.ts";
 import { completionLogprobs } from "./logprobs.ts";
-import type { CompletionLogprobs } from "./logprobs.ts";
+import type { CompletionLogprobs, UnscoredToken } from "./logprobs.ts";
 import type { Answer, AnswerWriter, ResponseHead } from "./response.ts";
 import type { Usage } from "./usage.ts";
 
@@ -18,32 +18,42 @@ export interface CompletionChoice {
   readonly finish_reason: FinishReason | null;
 }
 
+export interface CompletionWriterOptions {
+  /** What `echo` puts in front of each choice. */
+  readonly echoes: readonly string[];
+  readonly hasLogprobs: boolean;
+  /** By choice, where the tokens of the echo are scored, too: the first one, which has no score. */
+  readonly firstTokens?: readonly UnscoredToken[] | undefined;
+}
+
 /** Writes the answers of /v1/completions, whole or in chunks. */
 export class CompletionWriter implements AnswerWriter {
   readonly #head: ResponseHead;
-  /** What `echo` puts in front of each choice. */
-  readonly #echoes: readonly string[];
-  readonly #hasLogprobs: boolean;
-  readonly #textLengths: number[];
+  readonly #options: CompletionWriterOptions;
+  /** By choice: where the next token begins in the text that log probabilities are told of. */
+  readonly #offsets: number[];
 
-  constructor(head: ResponseHead, echoes: readonly string[], hasLogprobs: boolean) {
+  constructor(head: ResponseHead, options: CompletionWriterOptions) {
     this.#head = head;
-    this.#echoes = echoes;
-    this.#hasLogprobs = hasLogprobs;
-    this.#textLengths = echoes.map(() => 0);
+    this.#options = options;
+    this.#offsets = options.echoes.map(() => 0);
   }
 
   firstChunks(index: number): CompletionResponse[] {
-    const text = this.#echoes[index]!;
-    return text === "" ? [] : [this.#chunk({ index, text, logprobs: null, finish_reason: null })];
+    const text = this.#options.echoes[index]!;
+    const firstToken = this.#options.firstTokens?.[index];
+    if (text === "" && firstToken === undefined) return [];
+    const logprobs = firstToken === undefined ? null : completionLogprobs([firstToken], 0);
+    this.#offsets[index] = firstToken?.text.length ?? 0;
+    return [this.#chunk({ index, text, logprobs, finish_reason: null })];
   }
 
   chunks(index: number, delta: GenerationDelta): CompletionResponse[] {
     const { text, logprobs: entries, finishReason } = delta;
     const hasEntries = entries !== undefined && entries.length > 0;
     if (text === "" && !hasEntries && finishReason === undefined) return [];
-    const logprobs = hasEntries ? completionLogprobs(entries, this.#textLengths[index]!) : null;
-    this.#textLengths[index]! += text.length;
+    const logprobs = hasEntries ? completionLogprobs(entries, this.#offsets[index]!) : null;
+    this.#offsets[index]! += (entries ?? []).reduce((sum, entry) => sum + entry.text.length, 0);
     return [this.#chunk({ index, text, logprobs, finish_reason: finishReason ?? null })];
   }
 
@@ -52,12 +62,17 @@ export class CompletionWriter implements AnswerWriter {
   }
 
   whole(answers: readonly Answer[], usage: Usage): CompletionResponse {
-    const choices = answers.map((answer, index) => ({
-      index,
-      text: this.#echoes[index]! + answer.text,
-      logprobs: this.#hasLogprobs ? completionLogprobs(answer.logprobs, 0) : null,
-      finish_reason: answer.finishReason,
-    }));
+    const { echoes, hasLogprobs, firstTokens } = this.#options;
+    const choices = answers.map((answer, index) => {
+      const firstToken = firstTokens?.[index];
+      const entries = firstToken === undefined ? answer.logprobs : [firstToken, ...answer.logprobs];
+      return {
+        index,
+        text: echoes[index]! + answer.text,
+        logprobs: hasLogprobs ? completionLogprobs(entries, 0) : null,
+        finish_reason: answer.finishReason,
+      };
+    });
     return { ...this.#head, object: "text_completion", choices, usage };
   }
 

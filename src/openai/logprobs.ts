@@ -3,8 +3,9 @@ import type { TokenLogprobs } from "../engine/index.ts";
 /** /v1/completions: four lists side by side. */
 export interface CompletionLogprobs {
   readonly tokens: string[];
-  readonly token_logprobs: number[];
-  readonly top_logprobs: Record<string, number>[];
+  /** Null for the first token of a prompt: nothing comes before it. */
+  readonly token_logprobs: (number | null)[];
+  readonly top_logprobs: (Record<string, number> | null)[];
   /** Where each token begins in the answer's text, in characters. */
   readonly text_offset: number[];
 }
@@ -29,8 +30,9 @@ interface ChatLogprob {
 /** JSON knows no -Infinity: OpenAI's stand-in for "not a chance". */
 const LOWEST_LOGPROB = -9999;
 
+/** @param textOffset where the first of the tokens begins */
 export function completionLogprobs(
-  entries: readonly TokenLogprobs[],
+  entries: readonly (TokenLogprobs | UnscoredToken)[],
   textOffset: number,
 ): CompletionLogprobs {
   const result: CompletionLogprobs = {
@@ -41,13 +43,20 @@ export function completionLogprobs(
   };
   let offset = textOffset;
   for (const entry of entries) {
+    const isScored = entry.logprob !== undefined;
     result.tokens.push(entry.text);
-    result.token_logprobs.push(finite(entry.logprob));
-    result.top_logprobs.push(topByText(entry));
+    result.token_logprobs.push(isScored ? finite(entry.logprob) : null);
+    result.top_logprobs.push(isScored ? topByText(entry) : null);
     result.text_offset.push(offset);
     offset += entry.text.length;
   }
   return result;
+}
+
+/** The first token of a prompt. */
+export interface UnscoredToken {
+  readonly text: string;
+  readonly logprob?: undefined;
 }
 
 export function chatLogprobs(entries: readonly TokenLogprobs[]): ChatLogprobs {

@@ -1,13 +1,18 @@
 import { z } from "zod";
 import { UsageError } from "../core/index.ts";
-import type { SamplingParams } from "../engine/index.ts";
+import type { NumberRange, SamplingParams } from "../engine/index.ts";
+// Not by the folder's door: behind it are native libraries, which those who only read requests do not need.
+import { samplingRanges } from "../engine/sampling-params.ts";
+import { jsonObject } from "./json-object.ts";
+import type { JsonObject } from "./json-object.ts";
 import { describe } from "./request-body.ts";
+import { responseFormatShape } from "./response-format.ts";
+import type { ResponseFormat } from "./response-format.ts";
 
-const MAX_CHOICES = 8;
+export const MAX_CHOICES = 8;
 export const MAX_LOGPROBS = 20;
 const MAX_STOP_STRINGS = 64;
 const MAX_STOP_LENGTH = 1024;
-const MAX_JSON_DEPTH = 16;
 
 /** What both endpoints take: OpenAI's fields, then vLLM's. Absent means the default. */
 export interface SamplingFields {
@@ -24,7 +29,7 @@ export interface SamplingFields {
   readonly seed?: number | undefined;
   readonly max_tokens?: number | undefined;
   readonly stop?: string | readonly string[] | undefined;
-  readonly response_format?: { readonly type: "text" } | undefined;
+  readonly response_format?: ResponseFormat | undefined;
 
   readonly top_k?: number | undefined;
   readonly min_p?: number | undefined;
@@ -32,6 +37,8 @@ export interface SamplingFields {
   readonly min_tokens?: number | undefined;
   readonly stop_token_ids?: readonly number[] | undefined;
   readonly ignore_eos?: boolean | undefined;
+  /** Default true: control tokens are no part of the text. */
+  readonly skip_special_tokens?: boolean | undefined;
   readonly cache_salt?: string | undefined;
   readonly kv_transfer_params?: JsonObject | undefined;
   readonly priority?: number | undefined;
@@ -46,18 +53,14 @@ export interface StreamOptions {
   readonly include_obfuscation?: false | null | undefined;
 }
 
-export type JsonObject = Readonly<Record<string, unknown>>;
-
 /** One zod type for each field of an interface. */
 export type ShapeOf<Fields> = { readonly [Name in keyof Fields]-?: z.ZodType<Fields[Name]> };
 
-/** Free JSON that later code walks: an object, not nested deeper than a call stack can follow. */
-export const jsonObject: z.ZodType<JsonObject> = z
-  .record(z.string(), z.unknown())
-  .refine((value) => isShallow(value, MAX_JSON_DEPTH), `expected at most ${MAX_JSON_DEPTH} levels`);
-
 const stopString = z.string().min(1).max(MAX_STOP_LENGTH);
-const penalty = z.number().min(-2).max(2).optional();
+
+function numberIn({ min, max, isWhole = false }: NumberRange): z.ZodType<number | undefined> {
+  return (isWhole ? z.int() : z.number()).min(min).max(max).optional();
+}
 
 export const samplingShape: ShapeOf<SamplingFields> = {
   model: z.string().optional(),
@@ -70,30 +73,27 @@ export const samplingShape: ShapeOf<SamplingFields> = {
       include_obfuscation: z.literal(false).nullish(),
     })
     .optional(),
-  temperature: z.number().min(0).optional(),
-  top_p: z.number().min(0).max(1).optional(),
-  presence_penalty: penalty,
-  frequency_penalty: penalty,
+  temperature: numberIn(samplingRanges.temperature),
+  top_p: numberIn(samplingRanges.topP),
+  presence_penalty: numberIn(samplingRanges.presencePenalty),
+  frequency_penalty: numberIn(samplingRanges.frequencyPenalty),
   logit_bias: z.record(z.string(), z.number().min(-100).max(100)).optional(),
-  seed: z.int().optional(),
-  max_tokens: z.int().min(1).optional(),
+  seed: numberIn(samplingRanges.seed),
+  max_tokens: numberIn(samplingRanges.maxTokens),
   stop: z
     .union([stopString, z.array(stopString).max(MAX_STOP_STRINGS)], {
       error: `expected a string or a list of at most ${MAX_STOP_STRINGS} strings of 1 to ${MAX_STOP_LENGTH} characters`,
     })
     .optional(),
-  response_format: z
-    .strictObject({
-      type: z.literal("text", { error: 'this server can only honour the type "text"' }),
-    })
-    .optional(),
+  response_format: responseFormatShape.optional(),
 
-  top_k: z.int().min(-1).optional(),
-  min_p: z.number().min(0).max(1).optional(),
-  repetition_penalty: z.number().positive().optional(),
-  min_tokens: z.int().min(0).optional(),
+  top_k: numberIn(samplingRanges.topK),
+  min_p: numberIn(samplingRanges.minP),
+  repetition_penalty: numberIn(samplingRanges.repetitionPenalty),
+  min_tokens: numberIn(samplingRanges.minTokens),
   stop_token_ids: z.array(z.int().min(0)).max(MAX_STOP_STRINGS).optional(),
   ignore_eos: z.boolean().optional(),
+  skip_special_tokens: z.boolean().optional(),
   cache_salt: z.string().min(1).max(1024).optional(),
   kv_transfer_params: jsonObject.optional(),
   priority: z.int().optional(),
@@ -118,6 +118,10 @@ export interface SamplingContext {
   readonly vocabSize: number;
   /** Which of the `n` answers: each needs its own random numbers. */
   readonly choiceIndex: number;
+  /** See SamplingParams. */
+  readonly grammar: string | undefined;
+  readonly skipsSpecialTokens: boolean;
+  readonly forcedTokens?: Int32Array | undefined;
 }
 
 /** @throws UsageError for token ids beyond the vocabulary and a min_tokens above max_tokens */
@@ -131,6 +135,7 @@ export function toSamplingParams(fields: SamplingFields, context: SamplingContex
   }
   const stopTokenIds = fields.stop_token_ids ?? [];
   for (const id of stopTokenIds) checkTokenId(id, context.vocabSize, "stop_token_ids");
+  const numForced = context.forcedTokens?.length ?? 0;
   return {
     temperature: fields.temperature ?? 1,
     topP: fields.top_p ?? 1,
@@ -141,13 +146,15 @@ export function toSamplingParams(fields: SamplingFields, context: SamplingContex
     repetitionPenalty: fields.repetition_penalty ?? 1,
     logitBias: logitBias(fields, context.vocabSize),
     seed: fields.seed === undefined ? undefined : foldSeed(fields.seed + context.choiceIndex),
-    maxTokens: context.maxTokens,
-    minTokens,
+    maxTokens: context.maxTokens + numForced,
+    minTokens: minTokens === 0 ? 0 : minTokens + numForced,
     stop: typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []),
     stopTokenIds,
     ignoreEos: fields.ignore_eos ?? false,
     numLogprobs: context.numLogprobs,
-    grammar: undefined,
+    grammar: context.grammar,
+    forcedTokens: context.forcedTokens,
+    skipsSpecialTokens: context.skipsSpecialTokens,
   };
 }
 
@@ -175,9 +182,4 @@ const NUM_SEEDS = 2 ** 32 - 1;
 
 function foldSeed(seed: number): number {
   return ((seed % NUM_SEEDS) + NUM_SEEDS) % NUM_SEEDS;
-}
-
-function isShallow(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return true;
-  return levels > 0 && Object.values(value).every((item) => isShallow(item, levels - 1));
 }

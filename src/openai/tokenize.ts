@@ -1,11 +1,14 @@
 import { z } from "zod";
 import { UsageError } from "../core/index.ts";
 import type { ChatMessage } from "../engine/index.ts";
-import { messagesShape } from "./chat-request.ts";
+import { messagesShape } from "./chat-message.ts";
 import { readTokenIds } from "./prompt.ts";
 import { describe, parseRequestBody } from "./request-body.ts";
-import { jsonObject } from "./sampling-fields.ts";
-import type { JsonObject, ShapeOf } from "./sampling-fields.ts";
+import { jsonObject } from "./json-object.ts";
+import type { JsonObject } from "./json-object.ts";
+import type { ShapeOf } from "./sampling-fields.ts";
+import { toolsShape } from "./tools.ts";
+import type { ToolFields } from "./tools.ts";
 
 /** The body of vLLM's POST /tokenize: a prompt or messages. */
 export interface TokenizeFields {
@@ -17,6 +20,7 @@ export interface TokenizeFields {
   /** For messages; default true. */
   readonly add_generation_prompt?: boolean | undefined;
   readonly chat_template_kwargs?: JsonObject | undefined;
+  readonly tools?: readonly ToolFields[] | undefined;
   /** Also the text of each token. */
   readonly return_token_strs?: boolean | undefined;
 }
@@ -35,6 +39,7 @@ const tokenizeShape: ShapeOf<TokenizeFields> = {
   add_special_tokens: z.boolean().optional(),
   add_generation_prompt: z.boolean().optional(),
   chat_template_kwargs: jsonObject.optional(),
+  tools: toolsShape.optional(),
   return_token_strs: z.boolean().optional(),
 };
 const tokenizeSchema = z.object(tokenizeShape);

@@ -8,6 +8,8 @@ import {
   toSamplingParams,
 } from "../openai/index.ts";
 import type { AnswerWriter, SamplingFields } from "../openai/index.ts";
+import { likeliestAnswers } from "./best-of.ts";
+import { Deadline } from "./deadline.ts";
 import { eventStreamResponse } from "./event-stream.ts";
 import { collectAnswers, generateChoices } from "./generation.ts";
 import type { Service } from "./service.ts";
@@ -24,6 +26,14 @@ export interface Question {
   /** As the client asked; undefined: `defaultMaxTokens` or as many as there is room for. */
   readonly maxTokens: number | undefined;
   readonly defaultMaxTokens: number;
+  /** GBNF that each answer must match. */
+  readonly grammar: string | undefined;
+  /** Leave control tokens out of the text. */
+  readonly skipsSpecialTokens: boolean;
+  /** Report the log probabilities of the prompt's tokens, too: they are computed one by one. */
+  readonly scoresPrompt?: boolean | undefined;
+  /** Answers to make for each prompt, of which the `n` likeliest are given. Default: n. */
+  readonly bestOf?: number | undefined;
 }
 
 /** Answers in one piece or as a stream of events, and gives up when the client has gone. */
@@ -32,17 +42,20 @@ export async function answer(
   context: Context,
   question: Question,
 ): Promise<Response> {
+  service.checkAlive();
   const { fields, prompts, writer } = question;
-  const numChoices = fields.n ?? 1;
+  const { n: numChoices = 1 } = fields;
+  const { bestOf = numChoices } = question;
   const requests = prompts.flatMap((tokens, index) =>
-    generateRequests(service, question, tokens, index * numChoices),
+    generateRequests(service, question, tokens, index * bestOf),
   );
   const counter = new UsageCounter(
     prompts.map((tokens) => tokens.length),
-    numChoices,
+    bestOf,
   );
   const controller = abortedBy(context.req.raw.signal);
-  const deltas = generateChoices(service.engine, requests, controller);
+  const deadline = new Deadline(service.timeoutMs(context), controller);
+  const deltas = deadline.guard(generateChoices(service.engine, requests, controller));
   if (fields.stream === true) {
     const events = streamEvents(deltas, writer, counter, fields.stream_options ?? {});
     return eventStreamResponse(service, context, events, controller);
@@ -51,7 +64,7 @@ export async function answer(
     const answers = await collectAnswers(deltas, requests.length, ({ choiceIndex, delta }) =>
       counter.add(choiceIndex, delta),
     );
-    return context.json(writer.whole(answers, counter.usage));
+    return context.json(writer.whole(likeliestAnswers(answers, bestOf, numChoices), counter.usage));
   } catch (error) {
     if (!context.req.raw.signal.aborted) throw error;
     // Nobody reads this; the status is for the log.
@@ -65,15 +78,26 @@ function generateRequests(
   promptTokens: Int32Array,
   firstIndex: number,
 ): GenerateRequest[] {
-  const { fields, engineId, numLogprobs } = question;
+  const { fields, engineId, grammar, skipsSpecialTokens, scoresPrompt = false } = question;
   const { vocabSize } = service.engine.model;
   for (const token of promptTokens) checkTokenId(token, vocabSize, question.promptParam);
   const maxTokens = fitMaxTokens(service, question, promptTokens.length);
-  const isOnly = question.prompts.length === 1 && (fields.n ?? 1) === 1;
-  return Array.from({ length: fields.n ?? 1 }, (_, choiceIndex) => ({
+  const { n = 1 } = fields;
+  const { bestOf = n } = question;
+  const isOnly = question.prompts.length === 1 && bestOf === 1;
+  return Array.from({ length: bestOf }, (_, choiceIndex) => ({
     id: isOnly ? engineId : `${engineId}-${firstIndex + choiceIndex}`,
-    promptTokens,
-    sampling: toSamplingParams(fields, { maxTokens, numLogprobs, vocabSize, choiceIndex }),
+    promptTokens: scoresPrompt ? promptTokens.slice(0, 1) : promptTokens,
+    sampling: toSamplingParams(fields, {
+      maxTokens,
+      // To tell the likeliest, all have to be known.
+      numLogprobs: question.numLogprobs ?? (bestOf > n ? 0 : undefined),
+      vocabSize,
+      choiceIndex,
+      grammar,
+      skipsSpecialTokens,
+      forcedTokens: scoresPrompt ? promptTokens.slice(1) : undefined,
+    }),
     cacheSalt: fields.cache_salt,
     kvTransferParams: fields.kv_transfer_params,
     priority: fields.priority,

@@ -8,6 +8,7 @@ import { requireApiKey } from "./api-keys.ts";
 import { cacheRoutes } from "./cache-routes.ts";
 import { chatCompletions } from "./chat-completions.ts";
 import { completions } from "./completions.ts";
+import { embeddings } from "./embeddings.ts";
 import { errorResponse } from "./error-response.ts";
 import { models } from "./models.ts";
 import { Service } from "./service.ts";
@@ -37,6 +38,8 @@ export interface AppOptions {
   readonly stallTimeoutMs?: number | undefined;
   /** How long a stream's headers wait for its first event. Default 5 ms. */
   readonly earlyHeadersMs?: number | undefined;
+  /** The longest that an answer may take. Default: no limit. */
+  readonly requestTimeoutMs?: number | undefined;
 }
 
 interface MetricsSource {
@@ -57,6 +60,7 @@ export function createApp(options: AppOptions): Hono {
     maxBodyBytes: options.maxBodyBytes ?? 64 * MiB,
     stallTimeoutMs: options.stallTimeoutMs ?? 120_000,
     earlyHeadersMs: options.earlyHeadersMs ?? 5,
+    requestTimeoutMs: options.requestTimeoutMs,
   });
 
   const app = new Hono();
@@ -78,9 +82,13 @@ export function createApp(options: AppOptions): Hono {
   app.route("/", models(service));
   app.post("/v1/completions", completions(service));
   app.post("/v1/chat/completions", chatCompletions(service));
+  app.post("/v1/embeddings", embeddings(service));
   app.post("/tokenize", tokenize(service));
   app.post("/detokenize", detokenize(service));
-  app.get("/health", (context) => context.body(null, 200));
+  app.get("/health", (context) => {
+    service.checkAlive();
+    return context.body(null, 200);
+  });
   app.get("/version", (context) => context.json({ version: options.version }));
   const { metrics } = options;
   if (metrics !== undefined) {

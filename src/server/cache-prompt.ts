@@ -47,6 +47,7 @@ async function tokenize(
       return service.tokenizeChat(prompt.messages, {
         addGenerationPrompt: fields.add_generation_prompt,
         variables: fields.chat_template_kwargs,
+        tools: fields.tools,
       });
     case "text":
       return engine.tokenize(prompt.text, {

@@ -155,6 +155,8 @@ export function cacheRoutes(
     knownParameters(context, ["tier"]);
     const tiers = readTiers(context, tierNames);
     const prompt = hasBody(context) ? await readPrompt(context, parseCachePrompt) : undefined;
+    // What is dropped should be computed again, wherever else it lies.
+    service.engine.resetPrefixCache();
     return context.json(await clearTiers(cache, tiers, prompt));
   });
   return group;

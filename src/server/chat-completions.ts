@@ -1,5 +1,12 @@
 import type { Handler } from "hono";
-import { ChatWriter, parseChatRequest } from "../openai/index.ts";
+import {
+  ChatWriter,
+  answerGrammar,
+  messageParsers,
+  parseChatRequest,
+  readToolWish,
+} from "../openai/index.ts";
+import type { ChatFields } from "../openai/index.ts";
 import { answer } from "./answer.ts";
 import { readJsonBody } from "./json-body.ts";
 import type { Service } from "./service.ts";
@@ -9,19 +16,41 @@ export function chatCompletions(service: Service): Handler {
   return async function chatCompletions(context) {
     const fields = parseChatRequest(await readJsonBody(context, service.options.maxBodyBytes));
     const { head, engineId } = service.identify(context, "chatcmpl", fields);
-    const tokens = await service.tokenizeChat(fields.messages, {
+    const { chatFormat } = service;
+    const wish = readToolWish(fields);
+    const tools = wish && { wish, dialect: chatFormat.toolDialect() };
+    const prompt = await service.renderChat(fields.messages, {
       addGenerationPrompt: fields.add_generation_prompt,
-      variables: fields.chat_template_kwargs,
+      variables: templateVariables(service, fields),
+      tools: wish && fields.tools,
     });
+    const reasoning = chatFormat.reasoningStart(prompt.text);
     return answer(service, context, {
       engineId,
       fields,
-      prompts: [tokens],
+      prompts: [prompt.tokens],
       promptParam: "messages",
-      writer: new ChatWriter(head, fields.logprobs === true),
+      writer: new ChatWriter(head, {
+        hasLogprobs: fields.logprobs === true,
+        newParser: messageParsers(reasoning, tools),
+        includesReasoning: fields.include_reasoning ?? true,
+      }),
       numLogprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : undefined,
       maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
       defaultMaxTokens: Number.POSITIVE_INFINITY,
+      grammar: answerGrammar({ format: fields.response_format, reasoning, tools }),
+      // Some models mark their calls with control tokens.
+      skipsSpecialTokens: fields.skip_special_tokens ?? tools === undefined,
     });
   };
+}
+
+function templateVariables(
+  service: Service,
+  fields: ChatFields,
+): Readonly<Record<string, unknown>> | undefined {
+  const { reasoning_effort: effort, chat_template_kwargs: variables } = fields;
+  if (effort === undefined) return variables;
+  service.chatFormat.checkReasoningEffort();
+  return { reasoning_effort: effort, ...variables };
 }

@@ -1,5 +1,5 @@
 import type { Handler } from "hono";
-import { CompletionWriter, parseCompletionRequest } from "../openai/index.ts";
+import { CompletionWriter, answerGrammar, parseCompletionRequest } from "../openai/index.ts";
 import type { Prompt } from "../openai/index.ts";
 import { answer } from "./answer.ts";
 import { readJsonBody } from "./json-body.ts";
@@ -23,19 +23,33 @@ export function completions(service: Service): Handler {
           : await engine.tokenize(prompt.text, { addSpecial, parseSpecial: true }),
       ),
     );
-    const echoes = prompts.flatMap((prompt) => {
-      const echo = fields.echo === true ? textOf(prompt) : "";
-      return Array.from({ length: fields.n ?? 1 }, () => echo);
-    });
+    const hasLogprobs = fields.logprobs !== undefined;
+    const scoresPrompt = fields.echo === true && hasLogprobs;
+    const perChoice = <Value>(valueOf: (prompt: Prompt, index: number) => Value): Value[] =>
+      prompts.flatMap((prompt, index) =>
+        Array.from({ length: fields.n ?? 1 }, () => valueOf(prompt, index)),
+      );
+    const echoes = perChoice((prompt) => (fields.echo === true ? textOf(prompt) : ""));
+    const firstTokens = scoresPrompt
+      ? perChoice((_, index) => ({ text: engine.detokenize(tokenized[index]!.slice(0, 1)) }))
+      : undefined;
     return answer(service, context, {
       engineId,
       fields,
       prompts: tokenized,
       promptParam: "prompt",
-      writer: new CompletionWriter(head, echoes, fields.logprobs !== undefined),
+      writer: new CompletionWriter(head, { echoes, hasLogprobs, firstTokens }),
       numLogprobs: fields.logprobs,
       maxTokens: fields.max_tokens,
       defaultMaxTokens: DEFAULT_MAX_TOKENS,
+      grammar: answerGrammar({
+        format: fields.response_format,
+        reasoning: "never",
+        tools: undefined,
+      }),
+      skipsSpecialTokens: fields.skip_special_tokens ?? true,
+      scoresPrompt,
+      bestOf: fields.best_of,
     });
   };
 

@@ -1,4 +1,4 @@
-import type { Engine, GenerateRequest } from "../engine/index.ts";
+import type { Engine, GenerateRequest, GenerationDelta } from "../engine/index.ts";
 import type { Answer, ChoiceDelta } from "../openai/index.ts";
 
 /**
@@ -11,7 +11,9 @@ export async function* generateChoices(
   requests: readonly GenerateRequest[],
   controller: AbortController,
 ): AsyncGenerator<ChoiceDelta, void, undefined> {
-  const choices = requests.map((request) => engine.generate(request, controller.signal));
+  const choices = requests.map((request) =>
+    request.sampling.maxTokens === 0 ? emptyAnswer() : engine.generate(request, controller.signal),
+  );
   const ready: (() => ChoiceDelta | undefined)[] = [];
   let wake = (): void => {};
   const pull = (choiceIndex: number): void => {
@@ -42,6 +44,11 @@ export async function* generateChoices(
     controller.abort();
     await Promise.allSettled(choices.map((choice) => choice.return()));
   }
+}
+
+/** To those who ask for no token. */
+async function* emptyAnswer(): AsyncGenerator<GenerationDelta, void, undefined> {
+  yield { text: "", tokens: [], numCachedTokens: 0, finishReason: "length" };
 }
 
 /** Waits for all choices to end. */

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
 import type { Clock, Logger } from "../core/index.ts";
-import type { ChatMessage, ChatTemplate, Engine } from "../engine/index.ts";
-import { ApiError } from "../openai/index.ts";
+import type { ChatMessage, ChatTemplate, Engine, RenderOptions } from "../engine/index.ts";
+import { ApiError, ChatFormat } from "../openai/index.ts";
 import type { ResponseHead } from "../openai/index.ts";
 
 export interface ServiceOptions {
@@ -16,7 +16,13 @@ export interface ServiceOptions {
   readonly maxBodyBytes: number;
   readonly stallTimeoutMs: number;
   readonly earlyHeadersMs: number;
+  /** The longest that an answer may take; undefined: there is no limit. */
+  readonly requestTimeoutMs: number | undefined;
 }
+
+const TIMEOUT_HEADER = "x-request-timeout";
+/** A day; timers take no more than 24 of them. */
+const MAX_TIMEOUT_SECONDS = 86_400;
 
 /** Ids of requests that come from outside end up in logs: no line breaks, no length. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
@@ -27,10 +33,17 @@ export interface Identity {
   readonly engineId: string;
 }
 
+/** A conversation as the model reads it. */
+export interface ChatPrompt {
+  readonly text: string;
+  readonly tokens: Int32Array;
+}
+
 /** What all endpoints share: one model behind some names. */
 export class Service {
   readonly options: ServiceOptions;
   readonly engine: Engine;
+  #chatFormat: ChatFormat | undefined;
 
   constructor(options: ServiceOptions) {
     this.options = options;
@@ -69,20 +82,66 @@ export class Service {
     };
   }
 
-  /** @throws UsageError when the template refuses the messages */
-  async tokenizeChat(
-    messages: readonly ChatMessage[],
-    options: Parameters<ChatTemplate["render"]>[1],
-  ): Promise<Int32Array> {
-    const { chatTemplate } = this.options;
-    if (chatTemplate === undefined) {
+  /** @throws ApiError 503 when the engine can answer no longer */
+  checkAlive(): void {
+    const { failure } = this.engine;
+    if (failure === undefined) return;
+    throw new ApiError(503, `The model has stopped: ${failure.message}`, {
+      type: "server_error",
+      code: "engine_dead",
+      cause: failure,
+    });
+  }
+
+  /**
+   * How long this answer may take: as the client says in a header, in seconds, but no longer than the
+   * server lets any.
+   *
+   * @throws ApiError for a header that is no such number
+   */
+  timeoutMs(context: Context): number | undefined {
+    const { requestTimeoutMs } = this.options;
+    const header = context.req.header(TIMEOUT_HEADER);
+    if (header === undefined) return requestTimeoutMs;
+    const seconds = Number(header);
+    if (!(seconds > 0 && seconds <= MAX_TIMEOUT_SECONDS)) {
       throw new ApiError(
         400,
-        "The model has no chat template: start the server with --chat-template, or send a prompt to /v1/completions",
-        { param: "messages" },
+        `Invalid header '${TIMEOUT_HEADER}': expected seconds up to ${MAX_TIMEOUT_SECONDS}, got ${JSON.stringify(header.slice(0, 40))}`,
+        { param: TIMEOUT_HEADER },
       );
     }
-    const text = chatTemplate.render(messages, options);
-    return this.engine.tokenize(text, { addSpecial: true, parseSpecial: true });
+    return Math.min(seconds * 1000, requestTimeoutMs ?? Infinity);
+  }
+
+  /** What the chat template tells of its model. @throws ApiError when there is no template */
+  get chatFormat(): ChatFormat {
+    return (this.#chatFormat ??= new ChatFormat(this.#chatTemplate.source));
+  }
+
+  /** @throws UsageError when the template refuses the messages or knows no tools */
+  async tokenizeChat(
+    messages: readonly ChatMessage[],
+    options: RenderOptions,
+  ): Promise<Int32Array> {
+    return (await this.renderChat(messages, options)).tokens;
+  }
+
+  /** As tokenizeChat, with the text. */
+  async renderChat(messages: readonly ChatMessage[], options: RenderOptions): Promise<ChatPrompt> {
+    if (options.tools !== undefined && options.tools.length > 0) this.chatFormat.checkTools();
+    const text = this.#chatTemplate.render(messages, options);
+    const tokens = await this.engine.tokenize(text, { addSpecial: true, parseSpecial: true });
+    return { text, tokens };
+  }
+
+  get #chatTemplate(): ChatTemplate {
+    const { chatTemplate } = this.options;
+    if (chatTemplate !== undefined) return chatTemplate;
+    throw new ApiError(
+      400,
+      "The model has no chat template: start the server with --chat-template, or send a prompt to /v1/completions",
+      { param: "messages" },
+    );
   }
 }

@@ -19,6 +19,7 @@ export function tokenize(service: Service): Handler {
         : await service.tokenizeChat(fields.messages, {
             addGenerationPrompt: fields.add_generation_prompt,
             variables: fields.chat_template_kwargs,
+            tools: fields.tools,
           });
     const tokens = Array.from(ids);
     const textOf = (id: number): string => engine.detokenize(Int32Array.of(id));

@@ -82,6 +82,8 @@ describe("warmkv serve", () => {
       KV_TRANSFER,
       "--max-model-len",
       "16384",
+      // As the walkthrough does: otherwise the engine still has the prompt and needs to load nothing.
+      "--no-enable-prefix-caching",
     );
     const prompt = promptOf(15_410);
     const cold = await complete(server, prompt);

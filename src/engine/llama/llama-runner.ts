@@ -47,6 +47,10 @@ export class LlamaRunner implements ModelRunner {
     worker.on("exit", (code) => this.#fail(new Error(`The model's thread ended with ${code}`)));
   }
 
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   step(items: readonly StepItem[]): Promise<StepResult> {
     return this.#ask({ op: "step", items }) as Promise<StepResult>;
   }

@@ -1,6 +1,8 @@
 import { koffi } from "../../native/index.ts";
 import type { SamplingParams } from "../sampling-params.ts";
 import type { LlamaFunctions, Pointer } from "./bindings.ts";
+import { Grammar } from "./grammar.ts";
+import type { LlamaVocab } from "./vocab.ts";
 
 /** How far back penalties look. */
 const PENALTY_WINDOW_TOKENS = 4096;
@@ -9,31 +11,37 @@ const PENALTY_WINDOW_TOKENS = 4096;
 export class LlamaSampler implements Disposable {
   readonly #functions: LlamaFunctions;
   readonly #chain: Pointer;
+  readonly #vocabSize: number;
+  readonly #grammar: Grammar | undefined;
+  readonly #forcedTokens: Int32Array;
+  #numForced = 0;
 
-  /** @param promptTokens what a repetition penalty counts beside the answer */
+  /**
+   * @param promptTokens what a repetition penalty counts beside the answer
+   * @throws Error for a grammar that cannot be read
+   */
   constructor(
     functions: LlamaFunctions,
-    vocab: Pointer,
-    vocabSize: number,
+    vocab: LlamaVocab,
     sampling: SamplingParams,
     promptTokens: Int32Array,
   ) {
     this.#functions = functions;
+    this.#vocabSize = vocab.size;
+    this.#forcedTokens = sampling.forcedTokens ?? new Int32Array();
+    if (sampling.grammar !== undefined) {
+      this.#grammar = new Grammar(functions, vocab, sampling.grammar);
+    }
     this.#chain = functions.llama_sampler_chain_init({ no_perf: true }) as Pointer;
     const add = (sampler: unknown): void => {
       functions.llama_sampler_chain_add(this.#chain, sampler);
     };
-    if (sampling.grammar !== undefined) {
-      const grammar = functions.llama_sampler_init_grammar(vocab, sampling.grammar, "root");
-      if (grammar === null) throw new Error("Cannot read the grammar");
-      add(grammar);
-    }
     if (sampling.logitBias.size > 0) {
-      add(initLogitBias(functions, vocabSize, sampling.logitBias));
+      add(initLogitBias(functions, vocab.size, sampling.logitBias));
     }
     if (sampling.repetitionPenalty !== 1) {
       const penalty = functions.llama_sampler_init_penalties(
-        vocabSize,
+        vocab.size,
         PENALTY_WINDOW_TOKENS,
         sampling.repetitionPenalty,
         0,
@@ -48,7 +56,7 @@ export class LlamaSampler implements Disposable {
       // OpenAI's penalties count the answer only: no prompt token is accepted.
       add(
         functions.llama_sampler_init_penalties(
-          vocabSize,
+          vocab.size,
           PENALTY_WINDOW_TOKENS,
           1,
           sampling.frequencyPenalty,
@@ -69,11 +77,26 @@ export class LlamaSampler implements Disposable {
 
   /** Picks from the logits of output `index` of the last forward pass, and remembers the choice. */
   sample(context: Pointer, index: number): number {
-    return this.#functions.llama_sampler_sample(this.#chain, context, index) as number;
+    if (this.#numForced < this.#forcedTokens.length) return this.#forcedTokens[this.#numForced++]!;
+    if (this.#grammar === undefined) {
+      return this.#functions.llama_sampler_sample(this.#chain, context, index) as number;
+    }
+    const logits = this.#functions.llama_get_logits_ith(context, index) as Pointer;
+    return this.sampleFrom(new Float32Array(koffi.view(logits, this.#vocabSize * 4)));
+  }
+
+  /** As sample(), from logits that lie elsewhere, with a grammar. */
+  sampleFrom(logits: Float32Array): number {
+    const grammar = this.#grammar!;
+    const token = grammar.pick(this.#chain, logits);
+    grammar.accept(token);
+    this.#functions.llama_sampler_accept(this.#chain, token);
+    return token;
   }
 
   [Symbol.dispose](): void {
     this.#functions.llama_sampler_free(this.#chain);
+    this.#grammar?.[Symbol.dispose]();
   }
 }
 

@@ -27,6 +27,13 @@ export class LlamaVocab {
     this.addsBos = functions.llama_vocab_get_add_bos(this.#vocab) as boolean;
   }
 
+  /** A token that ends an answer. */
+  get endToken(): number {
+    if (this.eosToken >= 0) return this.eosToken;
+    for (let token = 0; token < this.size; token++) if (this.isEndOfGeneration(token)) return token;
+    return 0;
+  }
+
   get native(): Pointer {
     return this.#vocab;
   }

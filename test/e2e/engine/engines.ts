@@ -40,6 +40,8 @@ export async function openEngine(
     maxModelLen: 4096,
     numCells: 16_384,
     numThreads: 1,
+    // Warm is to be out of the tiers, not out of the engine's own cells.
+    enablePrefixCaching: false,
     logger,
     ...options,
     modelPath: path,

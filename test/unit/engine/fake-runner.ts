@@ -8,6 +8,7 @@ import type { ModelRunner, StepItem, StepResult } from "../../../src/engine/mode
 export class FakeRunner implements ModelRunner {
   readonly memory = new Map<number, number[]>();
   readonly samplers = new Set<string>();
+  failure: Error | undefined;
   readonly steps: StepItem[][] = [];
   numSteps = 0;
   /** Set to make steps wait, fail or run out of cells. */

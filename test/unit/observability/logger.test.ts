@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createLogger } from "../../../src/observability/index.ts";
+import { createLogger, readLogLevel } from "../../../src/observability/index.ts";
 import type { LoggerOptions } from "../../../src/observability/index.ts";
 
 const wallMs = new Date(2026, 10, 21, 8, 5, 9, 7).getTime();
@@ -15,6 +15,24 @@ function logged(options: Pick<LoggerOptions, "level" | "format">): string {
   logger.error("d");
   return text;
 }
+
+describe("readLogLevel()", () => {
+  it.each([
+    [undefined, "info"],
+    ["", "info"],
+    ["DEBUG", "debug"],
+    ["Warning", "warn"],
+    ["CRITICAL", "error"],
+  ])("reads LMCACHE_LOG_LEVEL %s as %s", (value, level) => {
+    expect(readLogLevel({ LMCACHE_LOG_LEVEL: value })).toBe(level);
+  });
+
+  it.each(["loud", "constructor", "10"])("refuses %s", (value) => {
+    expect(() => readLogLevel({ LMCACHE_LOG_LEVEL: value })).toThrow(
+      `LMCACHE_LOG_LEVEL "${value}"`,
+    );
+  });
+});
 
 describe("createLogger()", () => {
   it("writes LMCache's lines as text", () => {

@@ -91,9 +91,23 @@ describe("Metrics", () => {
     expect(shown.get("vllm:e2e_request_latency_seconds_sum")).toBe(5);
     expect(shown.get("vllm:request_queue_time_seconds_count")).toBe(2);
     expect(shown.get("vllm:request_time_per_output_token_seconds_sum")).toBeCloseTo(0.2);
+    expect(shown.get("vllm:gpu_prefix_cache_hits_total")).toBe(120);
+    expect(shown.get("vllm:request_inference_time_seconds_count")).toBe(2);
+    expect(shown.get("vllm:request_prefill_time_seconds_sum")).toBeCloseTo(0.48);
+    expect(shown.get("vllm:request_decode_time_seconds_sum")).toBe(2);
     expect(shown.get("vllm:num_preemptions_total")).toBe(1);
     expect(shown.get('vllm:iteration_tokens_total_bucket{le="64"}')).toBe(1);
     expect(shown.get('vllm:iteration_tokens_total_bucket{le="32"}')).toBe(0);
+  });
+
+  it("counts the time between two tokens under the present and the older name", async () => {
+    publish("warmkv:request:token", { intervalMs: 30 });
+    publish("warmkv:request:token", { intervalMs: 70 });
+    const shown = await values();
+    for (const name of ["inter_token_latency_seconds", "time_per_output_token_seconds"]) {
+      expect(shown.get(`vllm:${name}_sum`)).toBe(0.1);
+      expect(shown.get(`vllm:${name}_bucket{le="0.05"}`)).toBe(1);
+    }
   });
 
   it("counts the cache under LMCache's names", async () => {

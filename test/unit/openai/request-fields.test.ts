@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../../src/core/index.ts";
-import { parseChatRequest, parseCompletionRequest } from "../../../src/openai/index.ts";
+import {
+  parseChatRequest,
+  parseCompletionRequest,
+  readToolWish,
+} from "../../../src/openai/index.ts";
+import type { ToolFields } from "../../../src/openai/index.ts";
 
 const messages = [{ role: "user", content: "hi" }];
 
@@ -18,13 +23,13 @@ const wrongFields: readonly (readonly [string, unknown, string])[] = [
   ["min_p", 2, "<=1"],
   ["presence_penalty", 2.1, "<=2"],
   ["frequency_penalty", -3, ">=-2"],
-  ["repetition_penalty", 0, ">0"],
+  ["repetition_penalty", 0, ">=0.01"],
   ["logit_bias", { "5": 101 }, "<=100"],
   ["logit_bias", [1], "expected record"],
   ["seed", 0.5, "expected int"],
   ["seed", 2 ** 60, "expected int"],
-  ["max_tokens", 0, ">=1, got 0"],
-  ["max_tokens", -5, ">=1, got -5"],
+  ["max_tokens", 0, "got 0"],
+  ["max_tokens", -5, "got -5"],
   ["max_tokens", "many", "expected number"],
   ["min_tokens", -1, ">=0"],
   ["stop", [""], ">=1 characters"],
@@ -36,27 +41,33 @@ const wrongFields: readonly (readonly [string, unknown, string])[] = [
   ["kv_transfer_params", "x", "expected record"],
   ["priority", "high", "expected number"],
   ["request_id", "a b", "letters, digits"],
-  ["response_format", { type: "json_object" }, 'only honour the type "text"'],
-  ["response_format", { type: "json_schema", json_schema: {} }, 'only honour the type "text"'],
+  ["response_format", { type: "xml" }, '"json_object"'],
+  ["response_format", "json", '"json_object"'],
+  ["response_format", { type: "json_schema" }, "it is missing"],
+  ["response_format", { type: "json_schema", json_schema: {} }, "it is missing"],
+  ["response_format", { type: "json_schema", json_schema: { name: "a b" } }, "1 to 64 letters"],
+  [
+    "response_format",
+    { type: "json_schema", json_schema: { name: "a", schema: 5 } },
+    "expected record",
+  ],
+  ["response_format", { type: "text", strict: true }, "unknown field 'strict'"],
+  ["skip_special_tokens", 1, "expected boolean"],
   ["stream_options", { include_usage: "yes" }, "expected boolean"],
   ["stream_options", { colour: true }, "unknown field 'colour'"],
 ];
 
 /** What both endpoints know and cannot honour. */
 const unsupportedFields: readonly (readonly [string, unknown])[] = [
-  ["tools", [{ type: "function" }]],
-  ["tool_choice", "required"],
   ["functions", [{}]],
   ["function_call", { name: "f" }],
   ["modalities", ["audio"]],
   ["audio", { voice: "x" }],
   ["prediction", {}],
-  ["reasoning_effort", "high"],
   ["verbosity", "low"],
   ["web_search_options", {}],
   ["use_beam_search", true],
   ["length_penalty", 0.5],
-  ["skip_special_tokens", false],
   ["include_stop_str_in_output", true],
   ["prompt_logprobs", 1],
   ["guided_json", {}],
@@ -143,11 +154,45 @@ describe.each(parsers)("the fields of %s", (_, parse, minimal) => {
     for (const name of ["kv_transfer_params", "tools", "stop", "logit_bias", "model"]) {
       expect(failureOf(() => parse({ ...minimal, [name]: deep })).param).toContain(name);
     }
+    const format = { type: "json_schema", json_schema: { name: "a", schema: deep } };
+    expect(failureOf(() => parse({ ...minimal, response_format: format })).message).toContain(
+      "at most 128 levels",
+    );
   });
 
   it("long values are quoted short", () => {
     const error = failureOf(() => parse({ ...minimal, temperature: "x".repeat(1e6) }));
     expect(error.message.length).toBeLessThan(200);
+  });
+});
+
+describe("readToolWish()", () => {
+  const tool = (name: string): ToolFields => ({ type: "function", function: { name } });
+  const tools = [tool("a"), tool("b")];
+
+  it.each([
+    [{ tools: [tool("a"), tool("a")] }, "tools"],
+    [{ tool_choice: "required" as const }, "tool_choice"],
+    [{ tool_choice: { type: "function", function: { name: "a" } } as const }, "tool_choice"],
+    [{ tools, tool_choice: { type: "function", function: { name: "c" } } as const }, "tool_choice"],
+  ])("refuses %j", (fields, param) => {
+    expect(failureOf(() => readToolWish(fields)).param).toBe(param);
+  });
+
+  it("is undefined where the model is not to know of tools", () => {
+    for (const fields of [{}, { tools: [] }, { tools, tool_choice: "none" as const }]) {
+      expect(readToolWish(fields)).toBeUndefined();
+    }
+  });
+
+  it("asks for one call of the function that is named", () => {
+    const choice = { type: "function", function: { name: "b" } } as const;
+    expect(readToolWish({ tools, tool_choice: choice })).toEqual({
+      tools,
+      onlyName: "b",
+      isRequired: true,
+      isParallel: false,
+    });
   });
 });
 
@@ -179,8 +224,9 @@ describe("parseCompletionRequest()", () => {
   });
 
   it.each([
-    [{ best_of: 2 }, "best_of"],
-    [{ echo: true, logprobs: 1 }, "logprobs"],
+    [{ best_of: 9 }, "best_of"],
+    [{ n: 3, best_of: 2 }, "best_of"],
+    [{ best_of: 2, stream: true }, "best_of"],
     [{ logprobs: 21 }, "logprobs"],
     [{ logprobs: true }, "logprobs"],
     [{ suffix: "end" }, "suffix"],
@@ -188,6 +234,11 @@ describe("parseCompletionRequest()", () => {
     [{ max_completion_tokens: 5 }, "max_completion_tokens"],
   ])("refuses %j", (fields, param) => {
     expect(failureOf(() => parseCompletionRequest({ prompt: "a", ...fields })).param).toBe(param);
+  });
+
+  it("accepts max_tokens 0 with echo: the prompt alone", () => {
+    const { fields } = parseCompletionRequest({ prompt: "a", echo: true, max_tokens: 0 });
+    expect(fields.max_tokens).toBe(0);
   });
 
   it("accepts best_of where it is n", () => {
@@ -205,7 +256,12 @@ describe("parseChatRequest()", () => {
     ["hi", "messages"],
     [[{ content: "x" }], "messages[0].role"],
     [[user("a"), { role: "robot", content: "x" }], "messages[1].role"],
-    [[{ role: "tool", content: "x", tool_call_id: "1" }], "messages[0]"],
+    [[{ role: "tool", content: "x" }], "messages[0].tool_call_id"],
+    [[user("x", { tool_call_id: "1" })], "messages[0].tool_call_id"],
+    [
+      [user("x", { tool_calls: [{ id: "1", function: { name: "f", arguments: "" } }] })],
+      "messages[0].tool_calls",
+    ],
     [[user(undefined)], "messages[0].content"],
     [[user(null)], "messages[0].content"],
     [[user(5)], "messages[0].content"],
@@ -229,8 +285,37 @@ describe("parseChatRequest()", () => {
     [{ echo: true }, "echo"],
     [{ max_completion_tokens: 0 }, "max_completion_tokens"],
     [{ chat_template_kwargs: [] }, "chat_template_kwargs"],
+    [{ reasoning_effort: "much" }, "reasoning_effort"],
+    [{ include_reasoning: 1 }, "include_reasoning"],
+    [{ tools: "f" }, "tools"],
+    [{ tools: [{ type: "function" }] }, "tools[0].function"],
+    [{ tools: [{ type: "custom", custom: { name: "f" } }] }, "tools[0].type"],
+    [{ tools: [{ type: "function", function: { name: "a b" } }] }, "tools[0].function.name"],
+    [{ tool_choice: "always" }, "tool_choice"],
+    [{ tool_choice: { type: "function", function: {} } }, "tool_choice"],
+    [{ parallel_tool_calls: "no" }, "parallel_tool_calls"],
   ])("refuses %j", (fields, param) => {
     expect(failureOf(() => parseChatRequest({ messages, ...fields })).param).toBe(param);
+  });
+
+  it("reads the arguments of earlier tool calls for the template, as far as they are JSON", () => {
+    const call = (text?: string): object => ({
+      id: "1",
+      type: "function",
+      function: { name: "f", arguments: text },
+    });
+    const { messages: parsed } = parseChatRequest({
+      messages: [
+        { role: "assistant", content: null, tool_calls: [call('{"a":1}'), call("{a"), call()] },
+        { role: "tool", tool_call_id: "1", content: [{ type: "text", text: "sunny" }] },
+      ],
+    });
+    expect(parsed[0]!.tool_calls!.map((item) => item.function.arguments)).toEqual([
+      { a: 1 },
+      "{a",
+      {},
+    ]);
+    expect(parsed[1]).toEqual({ role: "tool", tool_call_id: "1", content: "sunny" });
   });
 
   it("joins text parts and keeps what templates read", () => {

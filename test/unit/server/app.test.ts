@@ -3,6 +3,24 @@ import { QueueFullError } from "../../../src/engine/engine.ts";
 import { post, postJson, readEvents, testApp } from "./requests.ts";
 
 describe("createApp()", () => {
+  it("GET /health and requests are a 503 once the model has stopped", async () => {
+    const { app, engine } = testApp();
+    engine.failure = new Error("The model's thread ended with 1");
+    for (const response of [
+      await app.request("/health"),
+      await post(app, "/v1/completions", { prompt: "a" }),
+    ]) {
+      expect(response.status).toBe(503);
+      expect(await response.text()).toContain("ended with 1");
+    }
+  });
+
+  it("says why there are no embeddings", async () => {
+    const response = await post(testApp().app, "/v1/embeddings", { input: "a", model: "fake" });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: "embeddings_not_supported" } });
+  });
+
   it("GET /health is an empty 200", async () => {
     const response = await testApp().app.request("/health");
     expect([response.status, await response.text()]).toEqual([200, ""]);

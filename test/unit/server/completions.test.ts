@@ -1,3 +1,4 @@
+import type { GenerateRequest } from "../../../src/engine/engine.ts";
 import { describe, expect, it } from "vitest";
 import { post, postJson, readEvents, testApp } from "./requests.ts";
 
@@ -229,5 +230,43 @@ describe("POST /v1/completions", () => {
     );
     const offsets = events.slice(0, -1).map((event) => event.choices[0].logprobs.text_offset);
     expect(offsets).toEqual([[0], [1], [2]]);
+  });
+
+  it("gives the likeliest of the answers that best_of asks for", async () => {
+    const { app, engine } = testApp({
+      reply: (_, request) => ["bad", "ok", "fine"][Number(request.id.at(-1))]!,
+      logprobOf: (text) => (text === "" ? -0.5 : ({ b: -9, o: -2, f: -1 }[text] ?? -0.5)),
+    });
+    const body = { prompt: "x", n: 2, best_of: 3 };
+    const { choices, usage } = await postJson(app, PATH, body);
+    expect(choices.map((choice: { text: string }) => choice.text)).toEqual(["fine", "ok"]);
+    expect(choices[0].logprobs).toBeNull();
+    expect(usage.completion_tokens).toBe("bad".length + "ok".length + "fine".length + 3);
+    expect(engine.requests).toHaveLength(3);
+  });
+
+  it("has the engine score the prompt where echo and logprobs ask for it", async () => {
+    const { app, engine } = testApp();
+    const body = await postJson(app, PATH, {
+      prompt: "abc",
+      echo: true,
+      logprobs: 0,
+      max_tokens: 2,
+    });
+    const [{ promptTokens, sampling }] = engine.requests as [GenerateRequest];
+    expect([...promptTokens, ...sampling.forcedTokens!]).toEqual([256, 97, 98, 99]);
+    expect(sampling.maxTokens).toBe(5);
+    expect(body.choices[0].text.startsWith("abc")).toBe(true);
+    expect(body.choices[0].logprobs.token_logprobs[0]).toBeNull();
+    expect(body.usage.prompt_tokens).toBe(4);
+  });
+
+  it("asks the engine for nothing where max_tokens is 0", async () => {
+    const { app, engine } = testApp();
+    const body = await postJson(app, PATH, { prompt: "abc", echo: true, max_tokens: 0 });
+    expect(body.choices).toEqual([
+      { index: 0, text: "abc", logprobs: null, finish_reason: "length" },
+    ]);
+    expect(engine.requests).toEqual([]);
   });
 });

@@ -15,6 +15,8 @@ export interface FakeEngineOptions {
   readonly reply?: ((prompt: string, request: GenerateRequest) => string) | undefined;
   /** Awaited before each delta: a promise that the test settles makes the engine slow. */
   readonly beforeDelta?: ((request: GenerateRequest, index: number) => Promise<void>) | undefined;
+  /** Of the token with this text. Default: -0.5. */
+  readonly logprobOf?: ((text: string) => number) | undefined;
   readonly model?: Partial<ModelInfo> | undefined;
   readonly numCachedTokens?: number | undefined;
 }
@@ -37,6 +39,7 @@ const fakeModel: ModelInfo = {
  */
 export class FakeEngine implements Engine {
   readonly model: ModelInfo;
+  failure: Error | undefined;
   readonly requests: GenerateRequest[] = [];
   readonly abortedIds: string[] = [];
   numDeltas = 0;
@@ -115,7 +118,9 @@ export class FakeEngine implements Engine {
       text,
       tokens: [token],
       numCachedTokens: this.#options.numCachedTokens ?? 0,
-      ...(sampling.numLogprobs !== undefined && { logprobs: [logprobs(token, text, sampling)] }),
+      ...(sampling.numLogprobs !== undefined && {
+        logprobs: [logprobs(token, text, sampling, this.#options.logprobOf?.(text))],
+      }),
       ...((isStop || isLength) && { finishReason: isStop ? "stop" : "length" }),
     };
   }
@@ -125,13 +130,14 @@ function logprobs(
   token: number,
   text: string,
   sampling: { readonly numLogprobs: number | undefined },
+  logprob = -0.5,
 ): TokenLogprobs {
   const top = Array.from({ length: sampling.numLogprobs ?? 0 }, (_, rank) => ({
     token: token + rank,
     text: rank === 0 ? text : `${text}${rank}`,
-    logprob: rank === 0 ? -0.5 : Number.NEGATIVE_INFINITY,
+    logprob: rank === 0 ? logprob : Number.NEGATIVE_INFINITY,
   }));
-  return { token, text, logprob: -0.5, top };
+  return { token, text, logprob, top };
 }
 
 async function unlessAborted(

@@ -21,7 +21,9 @@ test("generateChoices() hands on all deltas of all choices, however they fall to
     fc.asyncProperty(
       fc.array(fc.array(fc.nat(8), { maxLength: 6 }), { minLength: 1, maxLength: 4 }),
       async (choices) => {
-        const requests = choices.map((_, id) => ({ id: String(id) }) as GenerateRequest);
+        const requests = choices.map(
+          (_, id) => ({ id: String(id), sampling: {} }) as GenerateRequest,
+        );
         const deltas = generateChoices(engineOf(choices), requests, new AbortController());
         const answers = await collectAnswers(deltas, choices.length, () => {});
         const expected = choices.map((choice, id) => String(id).repeat(choice.length));

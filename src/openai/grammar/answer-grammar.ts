@@ -1,0 +1,124 @@
+import { UsageError } from "../../core/index.ts";
+import { END_THINK, THINK } from "../message-parser.ts";
+import type { ReasoningStart } from "../message-parser.ts";
+import type { ResponseFormat } from "../response-format.ts";
+import type { ToolDialect } from "../tool-dialect.ts";
+import type { ToolFields, ToolWish } from "../tools.ts";
+import { EMPTY, GbnfRules, choice, literal, textWithout } from "./gbnf.ts";
+import { JsonSchemaGrammar } from "./json-schema.ts";
+import { JsonValues } from "./json-values.ts";
+
+export interface AnswerForm {
+  readonly format: ResponseFormat | undefined;
+  readonly reasoning: ReasoningStart;
+  /** Undefined: there are no tools. */
+  readonly tools: { readonly wish: ToolWish; readonly dialect: ToolDialect } | undefined;
+}
+
+/** Most calls of one answer. */
+const MAX_CALLS = 16;
+
+/**
+ * GBNF of the answers that a request allows; thoughts may come first.
+ *
+ * @returns undefined when any text will do
+ * @throws UsageError for a schema that cannot be honoured
+ */
+export function answerGrammar(form: AnswerForm): string | undefined {
+  const rules = new GbnfRules();
+  const { format, tools, reasoning } = form;
+  const json = format && formatExpression(rules, format);
+  let root = json;
+  if (tools !== undefined) {
+    const { wish, dialect } = tools;
+    const isStrict = wish.tools.some((tool) => tool.function.strict === true);
+    if (wish.isRequired) {
+      root = callsExpression(rules, wish, dialect);
+    } else if (json !== undefined) {
+      root = choice([callsExpression(rules, wish, dialect), json]);
+    } else if (isStrict) {
+      root = freeTextThenCalls(rules, wish, dialect);
+    }
+  }
+  return root === undefined ? undefined : rules.text(`${thoughts(rules, reasoning)} ${root}`);
+}
+
+function thoughts(rules: GbnfRules, reasoning: ReasoningStart): string {
+  if (reasoning === "never") return EMPTY;
+  const rest = `${textWithout(rules, END_THINK)} ${literal(END_THINK)} [ \\t\\n]{0,4}`;
+  return reasoning === "begun" ? rest : `(${literal(THINK)} ${rest})?`;
+}
+
+/** @returns undefined for any text */
+function formatExpression(rules: GbnfRules, format: ResponseFormat): string | undefined {
+  if (format.type === "text") return undefined;
+  const schema = format.type === "json_schema" ? format.json_schema.schema : undefined;
+  if (schema == null) return new JsonValues(rules).object;
+  return new JsonSchemaGrammar(rules, schema, "response_format.json_schema.schema").expression();
+}
+
+function callsExpression(rules: GbnfRules, wish: ToolWish, dialect: ToolDialect): string {
+  const { begin, between, end } = dialect.layout;
+  const { tools, onlyName } = wish;
+  const callable = tools
+    .map((tool, index) => ({ tool, index }))
+    .filter(({ tool }) => onlyName === undefined || tool.function.name === onlyName);
+  const calls = callable.map(({ tool, index }) =>
+    callExpression(rules, tool, index, wish, dialect),
+  );
+  const call = rules.rule(choice(calls));
+  const more = wish.isParallel
+    ? rules.repetition(`${literal(between)} ${call}`, 0, MAX_CALLS - 1)
+    : EMPTY;
+  return `${literal(begin)} ${call} ${more} ${literal(end)}`;
+}
+
+function callExpression(
+  rules: GbnfRules,
+  tool: ToolFields,
+  index: number,
+  wish: ToolWish,
+  dialect: ToolDialect,
+): string {
+  const { name } = tool.function;
+  const { layout, nameEnd, argumentsKey } = dialect;
+  const given = argumentsExpression(rules, tool, `tools[${index}].function.parameters`, wish);
+  const call =
+    nameEnd === undefined
+      ? `${literal(`{"name": ${JSON.stringify(name)}, "${argumentsKey}": `)} ${given} "}"`
+      : `${literal(name + nameEnd)} ${given}`;
+  return `${literal(layout.beginCall)} ${call} ${literal(layout.endCall)}`;
+}
+
+/** Without `strict` a schema is advice: one that cannot be honoured allows any arguments. */
+function argumentsExpression(
+  rules: GbnfRules,
+  tool: ToolFields,
+  param: string,
+  wish: ToolWish,
+): string {
+  const { parameters, strict = false } = tool.function;
+  const schema = { type: "object", properties: {}, additionalProperties: false, ...parameters };
+  if (!strict && !(wish.isRequired && isExpressible(schema, param))) {
+    return new JsonValues(rules).object;
+  }
+  return new JsonSchemaGrammar(rules, schema, param).expression();
+}
+
+function isExpressible(schema: object, param: string): boolean {
+  try {
+    new JsonSchemaGrammar(new GbnfRules(), schema, param).expression();
+    return true;
+  } catch (error) {
+    if (error instanceof UsageError) return false;
+    throw error;
+  }
+}
+
+/** Text in which no call begins, and then calls or the end. */
+function freeTextThenCalls(rules: GbnfRules, wish: ToolWish, dialect: ToolDialect): string {
+  const calls = callsExpression(rules, wish, dialect);
+  const text = textWithout(rules, dialect.marker);
+  if (dialect.canBeBare) return `(${calls} | ([^{ \\t\\n] ${text})?)`;
+  return `${text} (${calls})?`;
+}

@@ -1,0 +1,1 @@
+export { type AnswerForm, answerGrammar } from "./answer-grammar.ts";
