@@ -25,6 +25,10 @@ const commands: Readonly<Record<string, LazyCommand>> = {
     summary: "look after what is cached, on a server or in a directory",
     load: async () => (await import("./cache.ts")).cacheCommand(),
   },
+  "cache-server": {
+    summary: "keep one cache for many engines, over lm://",
+    load: async () => (await import("./serve-cache.ts")).serveCacheCommand(),
+  },
   simulate: {
     summary: "replay a trace: hit rate by eviction policy and cache size",
     load: async () => (await import("./simulate.ts")).simulateCommand(),

@@ -4,20 +4,16 @@ import type { PoolMemory } from "./pool-memory.ts";
 export class HeapMemory implements PoolMemory {
   readonly byteLength: number;
   readonly address: bigint | undefined = undefined;
-  readonly #views = new Map<number, Uint8Array>();
+  #bytes: ArrayBuffer | undefined;
 
   constructor(byteLength: number) {
     this.byteLength = byteLength;
   }
 
-  /** Made on first use: an engine-sized ArrayBuffer at once is more than some platforms allow. */
+  /** Made on first use, and by most systems page by page as they are written. */
   view(offset: number, byteLength: number): Uint8Array {
-    let view = this.#views.get(offset);
-    if (view === undefined || view.byteLength < byteLength) {
-      view = new Uint8Array(byteLength);
-      this.#views.set(offset, view);
-    }
-    return view.subarray(0, byteLength);
+    this.#bytes ??= new ArrayBuffer(this.byteLength);
+    return new Uint8Array(this.#bytes, offset, byteLength);
   }
 
   async pin(): Promise<string | undefined> {
@@ -25,6 +21,6 @@ export class HeapMemory implements PoolMemory {
   }
 
   [Symbol.dispose](): void {
-    this.#views.clear();
+    this.#bytes = undefined;
   }
 }

@@ -24,6 +24,10 @@ export class KvBuffer implements Disposable {
   get capacityBytes(): number {
     return this.#shared.allocation.view.byteLength;
   }
+  /** The number of its first slab: tells it from all others that are in use. */
+  get slab(): number {
+    return this.#shared.allocation.slab;
+  }
   /** Address of the first byte for native code; undefined in a pool without native memory. */
   get address(): bigint | undefined {
     this.#assertAlive();

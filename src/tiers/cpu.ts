@@ -24,6 +24,8 @@ export interface CpuTierOptions {
 export class CpuTier implements Tier {
   readonly name = "LocalCPUBackend";
   readonly #entries = new Map<ChunkKey, Entry>();
+  /** By the first slab. */
+  readonly #keysBySlab = new Map<number, ChunkKey>();
   readonly #policy: EvictionPolicy;
   readonly #capacityBytes: number;
   #usedBytes = 0;
@@ -37,8 +39,25 @@ export class CpuTier implements Tier {
   constructor(options: CpuTierOptions) {
     this.#policy = options.policy;
     this.#capacityBytes = options.capacityBytes ?? options.pool.capacityBytes;
-    // Giving up a chunk that somebody else holds too would free nothing.
-    options.pool.addReclaimer(() => this.#evict((_, entry) => entry.buffer.numHandles > 1));
+    options.pool.addReclaimer({
+      reclaim: (isUseful) =>
+        this.#evict((_, entry) => isShared(entry) || isUseful?.(entry.buffer.slab) === false),
+      canReclaimAt: (slab) => {
+        const entry = this.#entryAt(slab);
+        return entry !== undefined && entry.numLeases === 0 && !isShared(entry);
+      },
+      reclaimAt: (slab) => this.#evictChunk(this.#keysBySlab.get(slab)!),
+    });
+  }
+
+  /** What is resident, in no order. */
+  keys(): MapIterator<ChunkKey> {
+    return this.#entries.keys();
+  }
+
+  /** The tier's own handle, to look at at once; no use of the chunk. */
+  peek(key: ChunkKey): KvBuffer | undefined {
+    return this.#entries.get(key)?.buffer;
   }
 
   async lookup(keys: readonly ChunkKey[]): Promise<number> {
@@ -127,6 +146,7 @@ export class CpuTier implements Tier {
 
   #add(chunk: Chunk): void {
     this.#entries.set(chunk.key, { buffer: chunk.buffer.retain(), numLeases: 0, isResident: true });
+    this.#keysBySlab.set(chunk.buffer.slab, chunk.key);
     this.#policy.add(chunk.key, chunk.parent);
     this.#usedBytes += chunk.buffer.capacityBytes;
     this.#numStored++;
@@ -134,6 +154,7 @@ export class CpuTier implements Tier {
 
   #drop(key: ChunkKey, entry: Entry): void {
     this.#entries.delete(key);
+    this.#keysBySlab.delete(entry.buffer.slab);
     this.#policy.remove(key);
     this.#usedBytes -= entry.buffer.capacityBytes;
     entry.isResident = false;
@@ -161,10 +182,19 @@ export class CpuTier implements Tier {
     let numProbes = 0;
     const victim = this.#policy.victim((key) => ++numProbes < MAX_EVICTION_PROBES && isHeld(key));
     if (victim === undefined || isHeld(victim)) return false;
-    this.#drop(victim, this.#entries.get(victim)!);
+    this.#evictChunk(victim);
+    return true;
+  }
+
+  #evictChunk(key: ChunkKey): void {
+    this.#drop(key, this.#entries.get(key)!);
     this.#numEvicted++;
     publish("warmkv:cache:evicted", { tier: this.name, numChunks: 1 });
-    return true;
+  }
+
+  #entryAt(slab: number): Entry | undefined {
+    const key = this.#keysBySlab.get(slab);
+    return key === undefined ? undefined : this.#entries.get(key);
   }
 
   #assertOpen(): void {
@@ -177,6 +207,11 @@ interface Entry {
   numLeases: number;
   /** False once the tier has dropped it: the buffer is then no longer the tier's to share. */
   isResident: boolean;
+}
+
+/** To give up a chunk that somebody else holds too would free nothing. */
+function isShared(entry: Entry): boolean {
+  return entry.buffer.numHandles > 1;
 }
 
 class CpuLease implements Lease {

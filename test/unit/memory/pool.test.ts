@@ -1,6 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { HeapMemory, type KvBuffer, MemoryPool, PAGE_BYTES } from "../../../src/memory/index.ts";
+import {
+  HeapMemory,
+  type KvBuffer,
+  MemoryPool,
+  PAGE_BYTES,
+  type Reclaimer,
+} from "../../../src/memory/index.ts";
 
 const SLAB = 2 * PAGE_BYTES;
 
@@ -12,6 +18,10 @@ function allocate(pool: MemoryPool, numBytes: number): KvBuffer {
   const buffer = pool.tryAllocate(numBytes);
   if (buffer === undefined) throw new Error("No room");
   return buffer;
+}
+
+function reclaimer(reclaim: () => boolean): Reclaimer {
+  return { reclaim, canReclaimAt: () => false, reclaimAt: () => {} };
 }
 
 describe("MemoryPool", () => {
@@ -75,15 +85,19 @@ describe("MemoryPool", () => {
     const pool = makePool(2);
     const held = [allocate(pool, SLAB), allocate(pool, SLAB)];
     const asked: string[] = [];
-    pool.addReclaimer(() => {
-      asked.push("poor");
-      return false;
-    });
-    pool.addReclaimer(() => {
-      asked.push("rich");
-      held.pop()?.[Symbol.dispose]();
-      return true;
-    });
+    pool.addReclaimer(
+      reclaimer(() => {
+        asked.push("poor");
+        return false;
+      }),
+    );
+    pool.addReclaimer(
+      reclaimer(() => {
+        asked.push("rich");
+        held.pop()?.[Symbol.dispose]();
+        return true;
+      }),
+    );
     using _ = allocate(pool, SLAB);
     expect(asked).toEqual(["poor", "rich"]);
     held.pop()?.[Symbol.dispose]();
@@ -92,16 +106,57 @@ describe("MemoryPool", () => {
   test("gives up when no reclaimer can free anything", () => {
     const pool = makePool(1);
     using _ = allocate(pool, SLAB);
-    pool.addReclaimer(() => false);
+    pool.addReclaimer(reclaimer(() => false));
     expect(pool.tryAllocate(SLAB)).toBeUndefined();
   });
 
   test("does not disturb reclaimers for what can never fit", () => {
     const pool = makePool(2);
-    pool.addReclaimer(() => {
-      throw new Error("asked");
-    });
+    pool.addReclaimer(
+      reclaimer(() => {
+        throw new Error("asked");
+      }),
+    );
     expect(pool.tryAllocate(3 * SLAB)).toBeUndefined();
+  });
+
+  describe("makes room for a run", () => {
+    /** Buffers of these lengths, in the order in which they can be spared; none lies beside the next. */
+    function fill(lengths: readonly number[]): { pool: MemoryPool; spared: number[] } {
+      const pool = makePool(lengths.reduce((sum, length) => sum + length));
+      const held = lengths.map((length) => allocate(pool, length * SLAB));
+      const spared: number[] = [];
+      const indexAt = (slab: number): number => held.findIndex((buffer) => buffer.slab === slab);
+      const free = (index: number): void => {
+        spared.push(held[index]!.capacityBytes / SLAB);
+        held.splice(index, 1)[0]![Symbol.dispose]();
+      };
+      pool.addReclaimer({
+        reclaim: (isUseful) => {
+          const index = held.findIndex((buffer) => isUseful?.(buffer.slab) !== false);
+          if (index < 0) return false;
+          free(index);
+          return true;
+        },
+        canReclaimAt: (slab) => indexAt(slab) >= 0,
+        reclaimAt: (slab) => free(indexAt(slab)),
+      });
+      return { pool, spared };
+    }
+
+    test("gives up one of the same length, and nothing else", () => {
+      const { pool, spared } = fill([3, 3, 3, 3]);
+      using run = allocate(pool, 3 * SLAB);
+      expect(run.capacityBytes).toBe(3 * SLAB);
+      expect(spared).toEqual([3]);
+    });
+
+    test("gives up what lies beside the one that can be spared best", () => {
+      const { pool, spared } = fill([2, 2, 2, 2, 2, 2]);
+      using run = allocate(pool, 5 * SLAB);
+      expect(run.capacityBytes).toBe(5 * SLAB);
+      expect(spared).toEqual([2, 2, 2]);
+    });
   });
 
   test("random traffic: no two buffers overlap, counts are right, all slabs come home", () => {
