@@ -2,7 +2,8 @@ import type { CacheConfig } from "../config/index.ts";
 import type { EngineKvLayout } from "../connector/connector.ts";
 import { type Clock, type Logger, alignUp, systemClock } from "../core/index.ts";
 import { type MemoryPool, PAGE_BYTES } from "../memory/index.ts";
-import { CpuTier, DiskTier, type Tier, createPolicy } from "../tiers/index.ts";
+import { openRemote } from "../remotes/index.ts";
+import { CpuTier, DiskTier, RemoteTier, type Tier, createPolicy } from "../tiers/index.ts";
 import { CacheEngine } from "./cache-engine.ts";
 import { createPool } from "./create-pool.ts";
 import { payloadOffset } from "./reservation.ts";
@@ -32,6 +33,8 @@ export async function createCacheEngine(options: CreateCacheEngineOptions): Prom
     if (hotTier !== undefined) opened.push(hotTier);
     const diskTier = await openDiskTier(options, pool);
     if (diskTier !== undefined) opened.push(diskTier);
+    const remoteTier = await openRemoteTier(options, pool);
+    if (remoteTier !== undefined) opened.push(remoteTier);
     if (opened.length === 0)
       logger.warn("KV caching has no tier to store in: nothing will be kept");
     return new CacheEngine({
@@ -79,4 +82,24 @@ async function openDiskTier(
     logger,
     clock,
   });
+}
+
+async function openRemoteTier(
+  { config, layout, logger, clock = systemClock }: CreateCacheEngineOptions,
+  pool: MemoryPool,
+): Promise<Tier | undefined> {
+  const { remoteUrl, blockingTimeoutMs, extraConfig } = config;
+  if (remoteUrl === undefined) return undefined;
+  const store = await openRemote(remoteUrl, {
+    timeoutMs: blockingTimeoutMs,
+    maxConnections: extraConfig.remoteMaxConnections,
+    token: extraConfig.remoteToken,
+    extraConfig: extraConfig.rest,
+    env: process.env,
+    logger,
+    clock,
+    random: Math.random,
+  });
+  const { modelName } = layout;
+  return new RemoteTier({ store, pool, modelName, timeoutMs: blockingTimeoutMs, logger });
 }

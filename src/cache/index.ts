@@ -11,6 +11,7 @@ export type { LoadedChunk } from "./cache-match.ts";
 export type { ChunkDamage } from "./chunk-check.ts";
 export type { MoveOptions } from "./mover.ts";
 export type { PromptScope } from "./prompt-chunker.ts";
+export { createPool } from "./create-pool.ts";
 export { createCacheEngine } from "./create-cache-engine.ts";
 export type { CreateCacheEngineOptions } from "./create-cache-engine.ts";
 export { Reservation } from "./reservation.ts";

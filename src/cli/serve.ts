@@ -13,8 +13,9 @@ export interface ServeFlags {
   readonly maxModelLen?: number;
   readonly maxNumSeqs?: number;
   readonly maxNumBatchedTokens?: number;
-  /** Undefined: yes. */
+  /** Undefined: no. */
   readonly enablePrefixCaching?: boolean;
+  /** Undefined: yes. */
   readonly enableChunkedPrefill?: boolean;
   readonly ctxSize?: number;
   readonly kvTransferConfig?: string;
@@ -91,8 +92,14 @@ export function serveCommand(): Command {
       "most tokens of one step, shared by answers that go on and prompts that come in",
       wholeNumber("--max-num-batched-tokens", 1, MAX_TOKENS),
     )
-    .option("--enable-prefix-caching", "share the KV of prompts that are still in memory (default)")
-    .option("--no-enable-prefix-caching", "compute or load each prompt anew")
+    .option(
+      "--enable-prefix-caching",
+      "keep the KV of prompts in the engine's own memory too; costs other prompts some speed",
+    )
+    .option(
+      "--no-enable-prefix-caching",
+      "compute each prompt, or load it from the cache (default)",
+    )
     .option("--enable-chunked-prefill", "prompts come in by pieces beside answers (default)")
     .option("--no-enable-chunked-prefill", "prompts are computed first, and answers wait")
     .option(

@@ -6,6 +6,32 @@ type CachePolicyName = (typeof CACHE_POLICIES)[number];
 export const TIER_NAMES = ["LocalCPUBackend", "LocalDiskBackend", "RemoteBackend"] as const;
 export type TierName = (typeof TIER_NAMES)[number];
 
+/** What `remote_url` may begin with. */
+export const REMOTE_SCHEMES = [
+  "lm",
+  "lms",
+  "redis",
+  "rediss",
+  "redis-sentinel",
+  "rediss-sentinel",
+  "redis-cluster",
+  "rediss-cluster",
+  "redis+unix",
+  "unix",
+  "valkey",
+  "valkeys",
+  "valkey-sentinel",
+  "valkeys-sentinel",
+  "valkey-cluster",
+  "valkeys-cluster",
+  "valkey+unix",
+  "mooncakestore",
+  "infinistore",
+  "fs",
+  "mock",
+  "blackhole",
+] as const;
+
 export const REMOTE_SERDES = ["naive", "cachegen", "kivi"] as const;
 type RemoteSerdeName = (typeof REMOTE_SERDES)[number];
 
@@ -61,6 +87,8 @@ export interface CacheConfig {
 export interface ExtraConfig {
   readonly useOdirect: boolean;
   readonly diskIoThreads: number;
+  readonly remoteMaxConnections: number;
+  readonly remoteToken: string | undefined;
   /** Everything else, as written: remote tiers read their own keys from it. */
   readonly rest: Readonly<Record<string, unknown>>;
 }

@@ -34,6 +34,11 @@ export function contradictions(config: CacheConfig): string[] {
       `remote_serde is ${config.remoteSerde} but remote_url is not set: it has no effect`,
     );
   }
+  if (config.remoteSerde !== "naive" && isOn.RemoteBackend) {
+    warnings.push(
+      `remote_serde ${config.remoteSerde} is not available here: chunks are stored as they are (naive)`,
+    );
+  }
   return [...warnings, ...misspelt(Object.keys(config.extraConfig.rest))];
 }
 

@@ -1,5 +1,5 @@
 import type { CacheConfig } from "./cache-config.ts";
-import { maskEntries, maskSecrets } from "./quote.ts";
+import { HIDDEN, maskEntries, maskSecrets } from "./quote.ts";
 import { settings, type Setting } from "./schema.ts";
 
 /** The whole configuration for a log: one line per key, sizes as "5.0 GB", secrets hidden. */
@@ -8,6 +8,7 @@ export function describeConfig(config: CacheConfig): string {
     ...config,
     extraConfig: {
       ...config.extraConfig,
+      remoteToken: config.extraConfig.remoteToken && HIDDEN,
       rest: maskEntries(config.extraConfig.rest) as Record<string, unknown>,
     },
   };

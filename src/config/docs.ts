@@ -156,7 +156,8 @@ function showDefault(setting: Setting<unknown>): string {
 
 function extraTable(): string {
   const rows = Object.entries(extraSettings).map(
-    ([key, { type, default: value, doc }]) => `| \`${key}\` | ${type.name} | ${value} | ${doc} |`,
+    ([key, { type, default: value, doc }]) =>
+      `| \`${key}\` | ${type.name} | ${value === undefined ? "" : type.show(value as NonNullable<unknown>)} | ${doc} |`,
   );
   return `| entry | type | default | meaning |\n|---|---|---|---|\n${rows.join("\n")}`;
 }

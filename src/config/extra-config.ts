@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { ExtraConfig } from "./cache-config.ts";
-import { boolean, integer, isNothing, type ValueType } from "./value-type.ts";
+import { boolean, integer, isNothing, text, type ValueType } from "./value-type.ts";
 import { readMap } from "./yaml-text.ts";
 
 const WANTED =
@@ -8,28 +8,62 @@ const WANTED =
 
 /** More threads than this only wait for each other. */
 const MAX_DISK_IO_THREADS = 256;
+/** One connection fills a fast network; a few keep it full and let lookups pass. */
+const MAX_REMOTE_CONNECTIONS = 64;
 
 interface ExtraSetting<Value> {
-  readonly type: ValueType<Value>;
+  readonly type: ValueType<NonNullable<Value>>;
   readonly default: Value;
   readonly doc: string;
 }
 
-/** The entries that are read here; remote tiers read their own. */
-export const extraSettings: {
-  readonly use_odirect: ExtraSetting<boolean>;
-  readonly disk_io_threads: ExtraSetting<number>;
+type KnownEntries = Omit<ExtraConfig, "rest">;
+
+/** The entries that are read here, by their fields; remote tiers may read others. */
+const knownEntries: {
+  readonly [Field in keyof KnownEntries]: ExtraSetting<KnownEntries[Field]> & {
+    readonly key: string;
+  };
 } = {
-  use_odirect: {
+  useOdirect: {
+    key: "use_odirect",
     type: boolean,
     default: false,
     doc: "Read and write the disk tier past the page cache.",
   },
-  disk_io_threads: {
+  diskIoThreads: {
+    key: "disk_io_threads",
     type: integer({ minimum: 1, maximum: MAX_DISK_IO_THREADS }),
     default: 4,
     doc: "Reads and writes of the disk tier at the same time.",
   },
+  remoteMaxConnections: {
+    key: "remote_max_connections",
+    type: integer({ minimum: 1, maximum: MAX_REMOTE_CONNECTIONS }),
+    default: 4,
+    doc: "Connections to each server of the remote tier.",
+  },
+  remoteToken: {
+    key: "remote_token",
+    type: text,
+    default: undefined,
+    doc: "What the remote tier shows to a cache server that asks for it.",
+  },
+};
+
+const entries = Object.entries(knownEntries as Record<string, Entry>);
+type Entry = ExtraSetting<unknown> & { readonly key: string };
+
+/** By their keys, as they are written. */
+export const extraSettings: Readonly<Record<string, ExtraSetting<unknown>>> = Object.fromEntries(
+  entries.map(([, entry]) => [entry.key, entry]),
+);
+
+export const DEFAULT_EXTRA_CONFIG: ExtraConfig = {
+  ...(Object.fromEntries(
+    entries.map(([field, entry]) => [field, entry.default]),
+  ) as unknown as KnownEntries),
+  rest: {},
 };
 
 export const extraConfig: ValueType<ExtraConfig> = {
@@ -43,18 +77,23 @@ export const extraConfig: ValueType<ExtraConfig> = {
       return z.NEVER;
     })
     .pipe(
-      z.looseObject({
-        use_odirect: withDefault(extraSettings.use_odirect),
-        disk_io_threads: withDefault(extraSettings.disk_io_threads),
-      }),
+      z.looseObject(
+        Object.fromEntries(entries.map(([, { key, type }]) => [key, type.schema.optional()])),
+      ),
     )
-    .transform(({ use_odirect: useOdirect, disk_io_threads: diskIoThreads, ...rest }) => ({
-      useOdirect,
-      diskIoThreads,
-      rest,
-    })),
-  show: ({ useOdirect, diskIoThreads, rest }) =>
-    JSON.stringify({ use_odirect: useOdirect, disk_io_threads: diskIoThreads, ...rest }),
+    .transform((map) => {
+      const rest: Record<string, unknown> = { ...map };
+      const known = entries.map(([field, { key, default: fallback }]) => {
+        const value = rest[key] ?? fallback;
+        delete rest[key];
+        return [field, value];
+      });
+      return { ...(Object.fromEntries(known) as unknown as KnownEntries), rest };
+    }),
+  show: ({ rest, ...known }) => {
+    const written = entries.map(([field, { key }]) => [key, known[field as keyof KnownEntries]]);
+    return JSON.stringify({ ...Object.fromEntries(written), ...rest });
+  },
 };
 
 /** Known keys that are written but empty have their default, as everywhere. */
@@ -64,10 +103,4 @@ function withoutNothing(map: Record<string, unknown>): Record<string, unknown> {
       ([key, value]) => !(Object.hasOwn(extraSettings, key) && isNothing(value)),
     ),
   );
-}
-
-function withDefault<Value extends boolean | number>(
-  setting: ExtraSetting<Value>,
-): z.ZodType<Value> {
-  return setting.type.schema.default(setting.default as never);
 }

@@ -1,6 +1,8 @@
 import { inspect } from "node:util";
 
 const MAX_QUOTED_LENGTH = 120;
+/** In place of a secret. */
+export const HIDDEN = "***";
 const SECRET_NAME = /password|passwd|secret|token$|api_?key|credential/i;
 
 /** A value as a sentence shows it: short, on one line, without secrets. */
@@ -29,7 +31,7 @@ export function maskEntries(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, entry]) => [
       key,
-      SECRET_NAME.test(key) ? "***" : maskEntries(entry),
+      SECRET_NAME.test(key) ? HIDDEN : maskEntries(entry),
     ]),
   );
 }

@@ -1,5 +1,4 @@
 import { GiB } from "../core/index.ts";
-import { z } from "zod";
 import {
   CACHE_POLICIES,
   HASH_ALGORITHMS,
@@ -7,8 +6,9 @@ import {
   TIER_NAMES,
   type CacheConfig,
 } from "./cache-config.ts";
-import { extraConfig } from "./extra-config.ts";
+import { DEFAULT_EXTRA_CONFIG, extraConfig } from "./extra-config.ts";
 import { localDisk } from "./local-disk.ts";
+import { remoteUrl } from "./remote-url.ts";
 import {
   boolean,
   integer,
@@ -33,14 +33,6 @@ export type Settings = { readonly [Field in keyof CacheConfig]: Setting<CacheCon
 
 /** A chunk is read and written whole; larger ones would seldom match. */
 const MAX_CHUNK_TOKENS = 65_536;
-
-const remoteUrl: ValueType<string> = {
-  ...text,
-  schema: z.unknown().transform((_, context) => {
-    context.addIssue("remote tiers are not available in this version");
-    return z.NEVER;
-  }),
-};
 
 export const settings: Settings = {
   chunkSize: {
@@ -83,7 +75,7 @@ export const settings: Settings = {
     key: "remote_url",
     type: remoteUrl,
     default: undefined,
-    doc: "Address of a remote tier. Not available in this version.",
+    doc: "Address of a store that several processes share, see docs/remote.md.",
   },
   remoteSerde: {
     key: "remote_serde",
@@ -166,7 +158,7 @@ export const settings: Settings = {
   extraConfig: {
     key: "extra_config",
     type: extraConfig,
-    default: { useOdirect: false, diskIoThreads: 4, rest: {} },
+    default: DEFAULT_EXTRA_CONFIG,
     doc: "A map of further settings, see below.",
   },
 };

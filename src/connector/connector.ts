@@ -46,6 +46,11 @@ export interface KvRequest {
   readonly numPromptTokens: number;
   /** Lower is more urgent. */
   readonly priority: number;
+  /**
+   * Whether the engine could go on computing at a position below `tokens.length`. Asked for models with state parts,
+   * which cannot be cut after they were loaded. Default: anywhere.
+   */
+  readonly canResumeAt?: ((position: number) => boolean) | undefined;
   /** Keeps tenants apart. */
   readonly cacheSalt?: string | undefined;
   /** Per-request settings (`kv_transfer_params`), keys as LMCache writes them: "lmcache.skip_save". */
@@ -55,6 +60,11 @@ export interface KvRequest {
 export interface KvMatch extends Disposable {
   /** Leading tokens of the request that are stored and held. */
   readonly numTokens: number;
+  /**
+   * Positions, ascending, at which a state part is worth taking: that can be done only while the sequence ends
+   * there. An engine that cannot end a step at one of them goes past it.
+   */
+  readonly stops?: readonly number[] | undefined;
 }
 
 /**
@@ -65,7 +75,7 @@ export interface EngineKv {
   /** Copies each part out of the engine. Resolves to the parts' lengths in bytes; 0 for one that failed. */
   extract(parts: readonly EngineKvPart[]): Promise<number[]>;
   /**
-   * Puts parts into the engine, in order, each where the one before it ended.
+   * Puts parts into the engine, in order, each where the one before it ended; a state part comes last.
    *
    * @returns how many of them are in; on a failure the engine has removed what it could not trust
    */
@@ -93,8 +103,8 @@ export interface EngineKvLayout {
   readonly modelName: string;
   /** KV element type, for file names: "half", "q8_0", ... */
   readonly kvDtype: string;
-  /** Bytes of a token part of `numTokens` tokens. */
+  /** Bytes of a token part of `numTokens` tokens; 0 for models that have a state and nothing else. */
   tokenPartBytes(numTokens: number): number;
-  /** Bytes of a state part; 0 for models that need none. */
-  readonly stateBytes: number;
+  /** The most bytes of the state part at a position; 0 for models that need none: every prefix will do. */
+  statePartBytes(position: number): number;
 }

@@ -202,6 +202,7 @@ export class LlmEngine implements Engine {
     signal: AbortSignal,
   ): Promise<number> {
     using match = await this.#connector.lookup(sequence, numHeld);
+    sequence.stops = match.stops ?? [];
     // The match must be held until the load is over: without await it would be released at once.
     return match.numTokens <= numHeld
       ? numHeld

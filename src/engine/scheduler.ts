@@ -164,7 +164,7 @@ export class Scheduler {
       : this.#options.maxStepTokens;
     for (const sequence of running) {
       if (isNarrow(sequence)) continue;
-      const left = sequence.numToCompute - 1;
+      const left = nextStop(sequence) - sequence.numComputed;
       let numTokens = Math.min(left, budget);
       if (left > numTokens && left - numTokens < WIDE_TOKENS) numTokens = left - WIDE_TOKENS;
       if (numTokens < WIDE_TOKENS) continue;
@@ -200,6 +200,14 @@ function isNarrow(sequence: Sequence): boolean {
 /** Whether the prompt, but for its last token, fills a wide piece. */
 function isWidePrompt(sequence: Sequence): boolean {
   return sequence.numTokens > WIDE_TOKENS;
+}
+
+/** Where the next pieces must end: before its last token, or earlier where pieces on both sides are wide. */
+function nextStop({ stops, numComputed, numTokens }: Sequence): number {
+  const last = numTokens - 1;
+  const isWideBothSides = (stop: number): boolean =>
+    stop - numComputed >= WIDE_TOKENS && last - stop >= WIDE_TOKENS;
+  return stops.find(isWideBothSides) ?? last;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { KvRequest } from "../connector/connector.ts";
 import type { GenerateRequest } from "./engine.ts";
 import type { SamplingParams } from "./sampling-params.ts";
+import { resumeAt } from "./scheduler.ts";
 
 export type SequenceState =
   /** In the queue; owns nothing. */
@@ -30,6 +31,8 @@ export class Sequence implements KvRequest {
   state: SequenceState = "waiting";
   /** The engine's sequence number while it has one. */
   slot: number | undefined;
+  /** Positions, ascending, at which a step should end: see KvMatch. */
+  stops: readonly number[] = [];
   /** Leading tokens whose KV is in the engine. */
   numComputed = 0;
   /** Leading tokens whose KV was loaded and not computed, at the first admission. */
@@ -69,6 +72,9 @@ export class Sequence implements KvRequest {
   get numToCompute(): number {
     return this.#numTokens - this.numComputed;
   }
+  /** Computing may go on where a wide rest is left, or nothing but the last token. */
+  readonly canResumeAt = (position: number): boolean => resumeAt(this, position) === position;
+
   append(token: number): void {
     if (this.#numTokens === this.#tokens.length) {
       const grown = new Int32Array(this.#tokens.length * 2);

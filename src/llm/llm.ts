@@ -23,7 +23,7 @@ export interface LLMOptions {
   readonly maxNumSeqs?: number | undefined;
   /** Tokens of one step, of all requests together. */
   readonly maxNumBatchedTokens?: number | undefined;
-  /** Share the KV of prompts that are still in the engine's memory. Default true. */
+  /** Keep prompts in the engine's memory and share their KV. Default false. */
   readonly enablePrefixCaching?: boolean | undefined;
   /** Compute prompts by pieces, beside answers that go on. Default true. */
   readonly enableChunkedPrefill?: boolean | undefined;

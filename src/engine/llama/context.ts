@@ -119,11 +119,16 @@ export class LlamaContext implements Disposable {
   }
 
   /** @returns bytes written; 0 on an error */
-  readState(sequence: number, flags: number, address: bigint, capacityBytes: number): number {
+  readState(
+    sequence: number,
+    flags: number,
+    target: bigint | Uint8Array,
+    capacityBytes: number,
+  ): number {
     return Number(
       this.functions.llama_state_seq_get_data_ext(
         this.native,
-        address,
+        target,
         capacityBytes,
         sequence,
         flags,
@@ -132,11 +137,16 @@ export class LlamaContext implements Disposable {
   }
 
   /** Replaces the sequence's state. @returns bytes read; 0 on an error */
-  writeState(sequence: number, flags: number, address: bigint, byteLength: number): number {
+  writeState(
+    sequence: number,
+    flags: number,
+    source: bigint | Uint8Array,
+    byteLength: number,
+  ): number {
     return Number(
       this.functions.llama_state_seq_set_data_ext(
         this.native,
-        address,
+        source,
         byteLength,
         sequence,
         flags,

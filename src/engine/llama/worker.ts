@@ -40,7 +40,7 @@ const forward = new Forward(
     vocab.isEndOfGeneration(token),
   ),
 );
-const transfer = new KvTransfer(context);
+const transfer = new KvTransfer(context, memory);
 const samplers = new Map<string, LlamaSampler>();
 
 function run(command: RunnerCommand): unknown {

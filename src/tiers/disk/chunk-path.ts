@@ -15,11 +15,18 @@ const MAX_NAME_BYTES = 200;
 const KEY_CHARACTERS = 32;
 const NAME_PATTERN = /^([\w.-]+@[\w.~-]+@\d+@\d+@)([0-9a-f]{32})\.kv$/;
 
-/** `<format>@<model>@<world size>@<worker id>@`: the names of one model's chunks begin with it. */
-export function chunkNamePrefix(naming: ChunkNaming): string {
+/**
+ * `<format>@<model>@<world size>@<worker id>@`: the names of one model's chunks begin with it.
+ *
+ * @param maxNameBytes of a whole name, with key and extension
+ */
+export function chunkNamePrefix(
+  naming: ChunkNaming,
+  maxNameBytes: number = MAX_NAME_BYTES,
+): string {
   const format = safe(naming.format).slice(0, 32);
   const tail = `@${naming.worldSize}@${naming.workerId}@`;
-  const room = MAX_NAME_BYTES - format.length - 1 - tail.length - KEY_CHARACTERS - EXTENSION.length;
+  const room = maxNameBytes - format.length - 1 - tail.length - KEY_CHARACTERS - EXTENSION.length;
   return `${format}@${shortened(safe(naming.modelName), room)}${tail}`;
 }
 

@@ -4,3 +4,4 @@ export { chunkFileName, chunkNamePrefix, parseChunkFileName } from "./chunk-path
 export type { ChunkNaming } from "./chunk-path.ts";
 export { ChunkFiles, headerFault } from "./chunk-files.ts";
 export { errorCodeOf, nodeFileSystem } from "./file-system.ts";
+export { ReadAhead } from "./read-ahead.ts";

@@ -22,6 +22,8 @@ interface Read {
 export class ReadAhead implements Reader {
   readonly #reads: Read[] = [];
   #isCancelled = false;
+  /** Whose end is waited for. */
+  #awaited: Read | undefined;
   #wake: (() => void) | undefined;
 
   get size(): number {
@@ -48,8 +50,15 @@ export class ReadAhead implements Reader {
     return this.#reads[0]?.isDone === false;
   }
 
-  /** Resolves when the first one is there, or nobody wants it any more. */
-  settled(): Promise<void> {
+  /**
+   * Resolves when the first one is there, or nobody wants it any more.
+   *
+   * @param num so many, or as many as there are: the last of them tells
+   */
+  settled(num = 1): Promise<void> {
+    const awaited = this.#reads[Math.min(num, this.#reads.length) - 1];
+    if (awaited === undefined || awaited.isDone) return Promise.resolve();
+    this.#awaited = awaited;
     return new Promise((resolve) => (this.#wake = resolve));
   }
 
@@ -69,6 +78,6 @@ export class ReadAhead implements Reader {
     read.isDone = true;
     if (this.#isCancelled) buffer?.[Symbol.dispose]();
     else read.buffer = buffer;
-    if (read === this.#reads[0]) this.#wake?.();
+    if (read === this.#awaited) this.#wake?.();
   }
 }

@@ -21,7 +21,7 @@ test("describeConfig() writes one line per key, sizes as GB", () => {
   expect(lines).toContain("  pin_timeout_sec: 300 s");
   expect(lines).toContain("  remote_url: None");
   expect(lines).toContain(
-    '  extra_config: {"use_odirect":true,"disk_io_threads":4,"ping_interval":5}',
+    '  extra_config: {"use_odirect":true,"disk_io_threads":4,"remote_max_connections":4,"ping_interval":5}',
   );
 });
 
@@ -32,6 +32,7 @@ test("describeConfig() shows no secrets", () => {
     remoteUrl: "redis://user:hunter2@host:6379?token=hunter3",
     extraConfig: {
       ...config.extraConfig,
+      remoteToken: "hunter7",
       rest: { valkey_password: "hunter4", nested: { api_key: "hunter5", url: "lm://u:hunter6@h" } },
     },
   });

@@ -203,9 +203,19 @@ describe("environments that the vLLM production stack makes of values files", ()
   });
 
   test.each([
+    "lm://vllm-cache-server-service:81",
+    "redis://your-redis-host:6379",
+    "mooncakestore://127.0.0.1:50051/",
+    "infinistore://127.0.0.1:12345/?device=mlx5_1",
+    "fs://host:0/tmp/lmcache",
+    "mock://100/?peeking_latency=1&read_throughput=2&write_throughput=2",
+  ])("remote tier: %s", (url) => {
+    expect(fromEnv({ LMCACHE_REMOTE_URL: url }).config.remoteUrl).toBe(url);
+  });
+
+  test.each([
     ["Ray cluster, which names no path", "LMCACHE_LOCAL_DISK", "True"],
     ["disaggregated prefill, which has no pool", "LMCACHE_MAX_LOCAL_CPU_SIZE", "0"],
-    ["cache server", "LMCACHE_REMOTE_URL", "lm://vllm-cache-server-service:81"],
     ["a serde that does not exist", "LMCACHE_REMOTE_SERDE", "json"],
   ])("%s: %s=%s is refused", (_, variable, value) => {
     expect(usageErrorOf(() => fromEnv({ [variable]: value })).message).toContain(

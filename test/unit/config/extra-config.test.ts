@@ -3,8 +3,15 @@ import { describe, expect, test } from "vitest";
 import { loadCacheConfig } from "../../../src/config/index.ts";
 import { CWD, fromEnv, usageErrorOf } from "./reading.ts";
 
-const ODIRECT = { useOdirect: true, diskIoThreads: 4, rest: {} };
-const BOTH = { useOdirect: true, diskIoThreads: 8, rest: {} };
+const DEFAULTS = {
+  useOdirect: false,
+  diskIoThreads: 4,
+  remoteMaxConnections: 4,
+  remoteToken: undefined,
+  rest: {},
+};
+const ODIRECT = { ...DEFAULTS, useOdirect: true };
+const BOTH = { ...ODIRECT, diskIoThreads: 8 };
 
 function extraFromEnv(text: string): unknown {
   return fromEnv({ LMCACHE_EXTRA_CONFIG: text }).config.extraConfig;
@@ -36,13 +43,23 @@ describe("extra_config in one line", () => {
 
   test("keeps what remote tiers read", () => {
     expect(extraFromEnv(`{mode:cluster,nested:{port:7000,url:redis://h:1},off:None}`)).toEqual({
-      useOdirect: false,
-      diskIoThreads: 4,
+      ...DEFAULTS,
       rest: { mode: "cluster", nested: { port: 7000, url: "redis://h:1" }, off: null },
     });
     expect(extraFromEnv(`{"url": "redis://h:1", "list": [1, 2]}`)).toMatchObject({
       rest: { url: "redis://h:1", list: [1, 2] },
     });
+  });
+
+  test("has what the remote tier is told beside its address", () => {
+    expect(extraFromEnv("{remote_max_connections: 16, remote_token: open-sesame}")).toEqual({
+      ...DEFAULTS,
+      remoteMaxConnections: 16,
+      remoteToken: "open-sesame",
+    });
+    expect(usageErrorOf(() => extraFromEnv("{remote_max_connections: 0}")).message).toContain(
+      "wanted a whole number from 1 to 64",
+    );
   });
 
   test.each(["{use_odirect:", "disk_io_threads:8", "true", "[1]", "5", "{", "{{use_odirect: 1}}"])(
@@ -116,5 +133,5 @@ test("extra_config is replaced as a whole by a later source", () => {
     cwd: CWD,
     overrides: { extraConfig: { disk_io_threads: 2 } },
   });
-  expect(config.extraConfig).toEqual({ useOdirect: false, diskIoThreads: 2, rest: {} });
+  expect(config.extraConfig).toEqual({ ...DEFAULTS, diskIoThreads: 2 });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { GiB, MiB } from "../../../src/core/index.ts";
-import type { CacheConfig } from "../../../src/config/index.ts";
+import { REMOTE_SCHEMES, type CacheConfig } from "../../../src/config/index.ts";
 import { CWD, fieldFromEnv, fromEnv, HOME, usageErrorOf } from "./reading.ts";
 
 interface Rule {
@@ -232,9 +232,14 @@ const rules: Rule[] = [
     reads: [
       ["None", undefined],
       ["", undefined],
+      ["lm://localhost:65432", "lm://localhost:65432"],
+      [" redis://:secret@host:6379/1 ", "redis://:secret@host:6379/1"],
+      ["FS:///mnt/kv", "FS:///mnt/kv"],
     ],
-    refuses: ["lm://localhost:65432", "redis://host:6379"],
-    wanted: "remote tiers are not available in this version",
+    refuses: ["localhost:65432", "memcached://host", "lm://", "lm:/host:1", "true"],
+    wanted:
+      'wanted an address such as "lm://localhost:65432", with one of the schemes ' +
+      REMOTE_SCHEMES.join(", "),
   },
 ];
 
@@ -254,9 +259,9 @@ describe.each(rules)("$variable", ({ field, variable, reads, refuses, wanted }) 
 });
 
 test("a secret in a refused value is not shown", () => {
-  const url = "redis://user:hunter2@host:6379/?password=hunter3";
+  const url = "http://user:hunter2@host:6379/?password=hunter3";
   const error = usageErrorOf(() => fromEnv({ LMCACHE_REMOTE_URL: url }));
-  expect(error.message).toContain('"redis://***@host:6379/?password=***"');
+  expect(error.message).toContain('"http://***@host:6379/?password=***"');
   expect(error.message).not.toMatch(/hunter/);
 });
 
@@ -288,7 +293,13 @@ test("without any source, every setting has the documented default", () => {
       instanceId: "lmcache_default_instance",
       preCachingHashAlgorithm: "builtin",
       priorityLimit: undefined,
-      extraConfig: { useOdirect: false, diskIoThreads: 4, rest: {} },
+      extraConfig: {
+        useOdirect: false,
+        diskIoThreads: 4,
+        remoteMaxConnections: 4,
+        remoteToken: undefined,
+        rest: {},
+      },
     },
     warnings: [],
     setKeys: new Set(),
