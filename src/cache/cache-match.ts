@@ -1,23 +1,33 @@
-import type { ChunkKey, ChunkSpan } from "../core/index.ts";
+import type { ChunkKey } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
+import type { PromptPart } from "./prompt-chunker.ts";
 import type { StackLease } from "./stack-lease.ts";
 
-/** The leading chunks of a prompt that are stored, held until this is disposed. */
+/** What is stored of a prompt and of use, held until this is disposed. */
 export class CacheMatch implements Disposable {
   readonly tokens: Int32Array;
-  readonly spans: readonly ChunkSpan[];
+  /** All that must come in, in this order. */
+  readonly parts: readonly PromptPart[];
   readonly lease: StackLease;
+  /** Leading tokens whose chunks are known: at least those of `numTokens`. With a state part more could be of use. */
+  readonly numKnownTokens: number;
 
-  /** @param spans of the whole prompt */
-  constructor(tokens: Int32Array, spans: readonly ChunkSpan[], lease: StackLease) {
+  /** @param parts those that the lease holds */
+  constructor(
+    tokens: Int32Array,
+    parts: readonly PromptPart[],
+    lease: StackLease,
+    numKnownTokens: number,
+  ) {
     this.tokens = tokens;
-    this.spans = spans.slice(0, lease.keys.length);
+    this.parts = parts;
     this.lease = lease;
+    this.numKnownTokens = numKnownTokens;
   }
 
-  /** The end of the last chunk: all tokens of the prompt, if it was stored whole. */
+  /** The end of the last part: all tokens of the prompt, if it was stored whole. */
   get numTokens(): number {
-    return this.spans.at(-1)?.end ?? 0;
+    return this.parts.at(-1)?.end ?? 0;
   }
 
   [Symbol.dispose](): void {

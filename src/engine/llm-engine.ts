@@ -185,7 +185,8 @@ export class LlmEngine implements Engine {
       ]);
       if (sequence.slot !== slot) return;
       sequence.numComputed = resumeAt(sequence, end);
-      if (end > 0) this.#runner.trim(slot, sequence.numComputed);
+      // A load may leave more than it answers, or parts of one that came to nothing.
+      this.#runner.trim(slot, sequence.numComputed);
       if (sequence.numGenerated === 0) sequence.numCached = sequence.numComputed;
       sequence.state = "running";
     } catch (error) {

@@ -1,0 +1,2 @@
+export { RemoteTier } from "./remote-tier.ts";
+export type { RemoteTierOptions } from "./remote-tier.ts";
