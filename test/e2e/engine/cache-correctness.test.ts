@@ -115,8 +115,31 @@ describe("eight clients at once", () => {
   beforeAll(() => synthesizeModel({ numParams: 1e6, type: "f32", path: model }));
   afterAll(() => rmSync(directory, { recursive: true }));
 
-  // Where a prompt's cells lie depends on who came before, and llama.cpp's sums depend on that by a last
-  // bit. Weights of 32 bits keep it one.
+  /** Log probabilities moved by up to 0.006 in 64 answers; one of them, at a tie of 0.004, went another way. */
+  const ROUNDING = 0.02;
+
+  // No scheduler can help this: the cache is off, and steps of 128 tokens cut the prompt in the same way.
+  it("cannot be equal to the last bit: llama.cpp's sums depend on where cells lie", async () => {
+    await using plain = await openEngine({ model, maxNumBatchedTokens: 128 });
+    const prompt = promptOf(700, 41);
+    const first = await answer(plain.engine, prompt);
+    const stop = new AbortController();
+    const other = answer(
+      plain.engine,
+      promptOf(100, 9),
+      { maxTokens: 3000 },
+      { signal: stop.signal },
+    );
+    while (plain.engine.stats().numUsedCells < 120)
+      await new Promise((done) => setTimeout(done, 5));
+    const beside = await answer(plain.engine, prompt);
+    stop.abort();
+    await other.catch(() => {});
+    expect(beside.logprobs).not.toEqual(first.logprobs);
+    expectSameUpToRounding(beside, first, ROUNDING);
+  });
+
+  // Weights of 32 bits keep a last bit one; weights of 8 bits round it up to 0.1.
   it("get the answers they get alone, cold and warm", async () => {
     await using plain = await openEngine({ model });
     await using cached = await openEngine({ model, cacheOptions });
@@ -127,7 +150,7 @@ describe("eight clients at once", () => {
     for (const prompt of prompts) alone.push(await answer(plain.engine, prompt));
     for (let round = 0; round < 2; round++) {
       const together = await Promise.all(prompts.map((prompt) => answer(cached.engine, prompt)));
-      for (const [i, each] of together.entries()) expectSameUpToRounding(each, alone[i]!, 0.1);
+      for (const [i, each] of together.entries()) expectSameUpToRounding(each, alone[i]!, ROUNDING);
       expect(together.map((each) => each.numCachedTokens > 0)).toEqual(
         prompts.map((prompt) => round === 1 && prompt.length > 1),
       );
