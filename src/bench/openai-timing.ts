@@ -1,10 +1,13 @@
 import type OpenAI from "openai";
 import type { Clock } from "../core/index.ts";
+import { type WireTiming, timedFetch } from "./patient-fetch.ts";
 
 /** One streamed completion, as its client saw it. */
 export interface CompletionTiming {
   /** From sending the request to the first token, were its text empty. */
   readonly ttftMs: number;
+  /** From handing the request to the socket to the first byte of the answer's body: without the client around it. */
+  readonly wireTtftMs: number;
   readonly totalMs: number;
   /** Waits between one chunk of the stream and the next, each a token. */
   readonly interTokenMs: readonly number[];
@@ -40,8 +43,10 @@ export async function timeCompletion(
   clock: Clock,
   signal?: AbortSignal,
 ): Promise<CompletionTiming> {
+  const wire: WireTiming = {};
+  const timed = client.withOptions({ fetch: timedFetch(wire) });
   const startMs = clock.nowMs();
-  const stream = await client.completions.create(
+  const stream = await timed.completions.create(
     {
       model: request.model,
       prompt: request.prompt,
@@ -76,6 +81,7 @@ export async function timeCompletion(
   if (arrivalsMs.length === 0) throw new Error("The server ended the stream without a token");
   return {
     ttftMs: arrivalsMs[0]! - startMs,
+    wireTtftMs: wire.firstByteMs! - wire.sentMs!,
     totalMs,
     interTokenMs: arrivalsMs.slice(1).map((arrivalMs, index) => arrivalMs - arrivalsMs[index]!),
     text,

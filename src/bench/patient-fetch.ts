@@ -6,6 +6,27 @@ import type { ReadableStream } from "node:stream/web";
 /** Statuses whose Response must have no body. */
 const BODILESS = new Set([204, 205, 304]);
 
+/** When a request left and when the first byte of its answer's body came, in the time of performance.now(). */
+export interface WireTiming {
+  sentMs?: number | undefined;
+  firstByteMs?: number | undefined;
+}
+
+/** patientFetch that writes down what happens on the wire, without the time a client takes around it. */
+export function timedFetch(timing: WireTiming): typeof patientFetch {
+  return async (input, init) => {
+    timing.sentMs = performance.now();
+    const response = await patientFetch(input, init);
+    const stamp = new TransformStream<Uint8Array, Uint8Array>({
+      transform(bytes, controller) {
+        timing.firstByteMs ??= performance.now();
+        controller.enqueue(bytes);
+      },
+    });
+    return new Response(response.body?.pipeThrough(stamp), response);
+  };
+}
+
 /**
  * `fetch` over node:http. The built-in one gives up after five minutes without a byte, and the first
  * token of a long prompt may take longer than that on a CPU. Bounded by the caller's signal.

@@ -18,6 +18,8 @@ export interface QueryTwiceReport {
   readonly rounds: readonly QueryRound[];
   readonly coldTtftMs: Summary;
   readonly warmTtftMs: Summary;
+  /** Of warm requests: see CompletionTiming. */
+  readonly warmWireTtftMs: Summary;
   /** Median cold over median warm. */
   readonly coldOverWarm: number;
   /** Median wait between tokens of the answers. */
@@ -29,6 +31,8 @@ export interface QueryTwiceReport {
   readonly floor: Floor | undefined;
   /** Median warm over the floor. */
   readonly warmOverFloor: number | undefined;
+  /** The same, without the client's own time. */
+  readonly warmWireOverFloor: number | undefined;
   /** What the server logged about the cache; empty for servers of others. */
   readonly cacheLogLines: readonly string[];
 }
@@ -46,17 +50,22 @@ type Measured = Omit<
   | "version"
   | "coldTtftMs"
   | "warmTtftMs"
+  | "warmWireTtftMs"
   | "coldOverWarm"
   | "interTokenMs"
   | "numHitTokens"
   | "isAnswerEqual"
   | "warmOverFloor"
+  | "warmWireOverFloor"
 >;
 
 export function makeQueryTwiceReport(measured: Measured): QueryTwiceReport {
   const { rounds, floor } = measured;
   const coldTtftMs = summarize(rounds.map(({ cold }) => cold.ttftMs));
   const warmTtftMs = summarize(rounds.flatMap(({ warm }) => warm.map(({ ttftMs }) => ttftMs)));
+  const warmWireTtftMs = summarize(
+    rounds.flatMap(({ warm }) => warm.map(({ wireTtftMs }) => wireTtftMs)),
+  );
   const waitsMs = rounds.flatMap(({ cold, warm }) =>
     [cold, ...warm].flatMap(({ interTokenMs }) => interTokenMs),
   );
@@ -67,11 +76,13 @@ export function makeQueryTwiceReport(measured: Measured): QueryTwiceReport {
     ...measured,
     coldTtftMs,
     warmTtftMs,
+    warmWireTtftMs,
     coldOverWarm: coldTtftMs.median / warmTtftMs.median,
     interTokenMs: waitsMs.length === 0 ? undefined : median(waitsMs),
     numHitTokens: hits.every((hit) => hit !== undefined) ? Math.min(...hits) : undefined,
     isAnswerEqual: rounds.every((round) => firstDifference(round) === undefined),
     warmOverFloor: floor && warmTtftMs.median / floor.totalMs,
+    warmWireOverFloor: floor && warmWireTtftMs.median / floor.totalMs,
   };
 }
 

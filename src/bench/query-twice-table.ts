@@ -24,6 +24,13 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
   if (floor) {
     const copy = `copying ${formatBytes(floor.kvBytes)} ${formatMs(floor.memcpyMs)} + one decode step ${formatMs(floor.decodeMs)}`;
     lines.push(row("floor", `${formatMs(floor.totalMs).padStart(9)}   ${copy}`));
+    const { warmWireTtftMs, warmWireOverFloor = 0 } = report;
+    lines.push(
+      row(
+        "wire",
+        `${formatMs(warmWireTtftMs.median).padStart(9)}   warm without the client's own time: ${warmWireOverFloor.toFixed(2)} times the floor`,
+      ),
+    );
     const overFloor = (floor.libraryMs / floor.totalMs).toFixed(2);
     lines.push(
       row(

@@ -50,11 +50,12 @@ interface LogDestination {
 }
 
 /**
- * Lines leave the process before the call returns: nothing said before a crash is lost, and a reader
- * that is slow slows us down instead of filling our memory.
+ * Lines leave the process at the end of the turn that said them, or with the process: a request does not wait for its log
+ * lines, nothing said before an uncaught error is lost, and a reader that is slow slows us down instead of
+ * filling our memory.
  */
 export function createLogger(options: LoggerOptions): Logger {
-  const destination = options.destination ?? pino.destination({ dest: 1, sync: true });
+  const destination = options.destination ?? standardOutput();
   const clock = options.clock ?? systemClock;
   if (options.format === "text") return new TextLogger(options.level, destination, clock);
   return pino(
@@ -67,6 +68,24 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     destination,
   );
+}
+
+function standardOutput(): LogDestination {
+  const out = pino.destination({ dest: 1, sync: true });
+  let lines = "";
+  let turn: NodeJS.Immediate | undefined;
+  const flush = (): void => {
+    turn = undefined;
+    if (lines !== "") out.write(lines);
+    lines = "";
+  };
+  process.once("exit", flush);
+  return {
+    write(line) {
+      lines += line;
+      turn ??= setImmediate(flush);
+    },
+  };
 }
 
 /** Python's names, as LMCache prints them. */

@@ -44,6 +44,7 @@ test("timeCompletion() times each chunk that carries a choice, an empty text inc
   );
   expect(timing).toEqual({
     ttftMs: 250,
+    wireTtftMs: expect.any(Number) as number,
     totalMs: 310,
     interTokenMs: [20, 30],
     text: "ab",

@@ -22,6 +22,7 @@ function timing(
 ): CompletionTiming {
   return {
     ttftMs,
+    wireTtftMs: ttftMs - 4,
     totalMs: ttftMs + 100,
     interTokenMs: [30, 34],
     text,
@@ -79,6 +80,7 @@ test("the table says what a reader asks first", () => {
     "cold 21.3 s to the first token 0 of 8,000 tokens from the cache",
     "warm 60 ms to the first token 7,999 of 8,000 tokens from the cache",
     "floor 40 ms copying 32.00 MiB 8.0 ms + one decode step 32 ms",
+    "wire 56 ms warm without the client's own time: 1.40 times the floor",
     "library 48 ms warm without HTTP, in one process: 1.20 times the floor",
     "",
     "ratio 355 times sooner; warm is 1.50 times the floor",
