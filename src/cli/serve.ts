@@ -27,6 +27,11 @@ export interface ServeFlags {
   readonly revision?: string;
   readonly downloadDir?: string;
   readonly lora?: readonly string[];
+  readonly embeddings?: true;
+  readonly pooling?: "mean" | "cls" | "last";
+  /** vLLM's ways to ask for embeddings. */
+  readonly runner?: "auto" | "generate" | "pooling";
+  readonly task?: "auto" | "generate" | "embed";
   /** Undefined: as LMCACHE_LOG_LEVEL says. */
   readonly logLevel?: LogLevel;
   readonly logFormat: LogFormat;
@@ -138,6 +143,18 @@ export function serveCommand(): Command {
       "--lora <files...>",
       "LoRA adapters to add to the model, as GGUF files; file.gguf:0.5 for half their strength",
     )
+    .option(
+      "--embeddings",
+      "make embeddings, too; models that are made for them do so anyway (--runner pooling is the same)",
+    )
+    .addOption(
+      new Option(
+        "--pooling <type>",
+        "how the vectors of a text become one: implies --embeddings (default: as the model says, or the last)",
+      ).choices(["mean", "cls", "last"]),
+    )
+    .addOption(new Option("--runner <type>").choices(["auto", "generate", "pooling"]).hideHelp())
+    .addOption(new Option("--task <task>").choices(["auto", "generate", "embed"]).hideHelp())
     .addOption(
       new Option(
         "--log-level <level>",

@@ -86,11 +86,17 @@ async function open(
     revision: flags.revision,
     downloadDir: flags.downloadDir,
     adapters: (flags.lora ?? []).map(parseLoraFile),
+    embeddings: flags.pooling ?? asksForEmbeddings(flags),
     chatTemplate,
     cache,
     onProgress: (step) => progress.show(step),
     logger,
   });
+}
+
+/** Undefined: where the model is made for them. */
+function asksForEmbeddings({ embeddings, runner, task }: ServeFlags): true | undefined {
+  return embeddings || runner === "pooling" || task === "embed" ? true : undefined;
 }
 
 interface CacheSettings {

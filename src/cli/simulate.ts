@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { Command } from "commander";
-import { systemClock, UsageError } from "../core/index.ts";
+import { TerminalLine, systemClock, UsageError } from "../core/index.ts";
 import { wholeNumber } from "./flags.ts";
 
 const MAX_CAPACITY = 100_000_000;
@@ -10,7 +10,6 @@ const DEFAULT_REQUESTS = 20_000;
 /** Llama 3.1 8B at f16. */
 const DEFAULT_BYTES_PER_TOKEN = 131_072;
 const PROGRESS_EVERY_MS = 200;
-const CLEAR_LINE = "\r\u001b[K";
 
 const EXAMPLES = `
 Examples:
@@ -109,19 +108,18 @@ async function simulate(flags: SimulateFlags): Promise<void> {
 
 /** A line on stderr that counts requests; none without a terminal. */
 class RequestProgress {
+  readonly #line = new TerminalLine(process.stderr);
   #shownMs = systemClock.nowMs();
-  #isShown = false;
 
   show(numRequests: number): void {
     const nowMs = systemClock.nowMs();
-    if (process.stderr.isTTY !== true || nowMs - this.#shownMs < PROGRESS_EVERY_MS) return;
+    if (nowMs - this.#shownMs < PROGRESS_EVERY_MS) return;
     this.#shownMs = nowMs;
-    this.#isShown = true;
-    process.stderr.write(`${CLEAR_LINE}${numRequests.toLocaleString("en-US")} requests`);
+    this.#line.show(`${numRequests.toLocaleString("en-US")} requests`);
   }
 
   hide(): void {
-    if (this.#isShown) process.stderr.write(CLEAR_LINE);
+    this.#line.clear();
   }
 }
 

@@ -31,12 +31,6 @@ const VLLM_FLAGS: readonly VllmFlag[] = [
   },
   { flags: "--load-format <format>", allowed: ["auto", "gguf"], why: OWN_TYPES },
   { flags: "--quantization <method>", allowed: ["gguf"], why: OWN_TYPES },
-  { flags: "--task <task>", allowed: ["auto", "generate"], why: "it serves what the model can do" },
-  {
-    flags: "--runner <type>",
-    allowed: ["auto", "generate"],
-    why: "it serves what the model can do",
-  },
   { flags: "--device <device>", why: MEMORY },
   { flags: "--gpu-memory-utilization <part>", why: MEMORY },
   { flags: "--swap-space <gib>", why: MEMORY },

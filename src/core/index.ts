@@ -4,3 +4,4 @@ export * from "./errors.ts";
 export * from "./events.ts";
 export * from "./logger.ts";
 export * from "./sizes.ts";
+export * from "./terminal-line.ts";

@@ -1,6 +1,6 @@
 import type { ChunkKey } from "../../core/index.ts";
 import type { ChunkPlaces } from "./chunk-places.ts";
-import type { DiskCounters } from "./disk-counters.ts";
+import type { TierCounters } from "../tier-counters.ts";
 import type { DiskSpace, Victim } from "./disk-space.ts";
 import { type FileSystem, errorCodeOf } from "./file-system.ts";
 import type { Outage } from "./outage.ts";
@@ -10,7 +10,7 @@ export interface ChunkRemoverOptions {
   readonly places: ChunkPlaces;
   readonly space: DiskSpace;
   readonly writeOutage: Outage;
-  readonly counters: DiskCounters;
+  readonly counters: TierCounters;
 }
 
 /** Takes chunks off the disk and keeps the books right while it does. */

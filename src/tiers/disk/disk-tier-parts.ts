@@ -16,7 +16,7 @@ import { type ChunkNaming, chunkNamePrefix } from "./chunk-path.ts";
 import { ChunkPlaces } from "./chunk-places.ts";
 import { ChunkRemover } from "./chunk-remover.ts";
 import { DirectoryScanner } from "./directory-scanner.ts";
-import { DiskCounters } from "./disk-counters.ts";
+import { TierCounters } from "../tier-counters.ts";
 import { DiskReader } from "./disk-reader.ts";
 import { DiskSpace } from "./disk-space.ts";
 import { DiskWriter } from "./disk-writer.ts";
@@ -58,7 +58,7 @@ export interface DiskTierOptions extends Partial<ChunkNaming> {
 export interface DiskTierParts {
   readonly numIoThreads: number;
   readonly space: DiskSpace;
-  readonly counters: DiskCounters;
+  readonly counters: TierCounters;
   readonly outage: Outage;
   readonly executor: IoExecutor;
   readonly scanner: DirectoryScanner;
@@ -88,7 +88,7 @@ export async function assembleDiskTier(
   });
   const files = new ChunkFiles({ fileSystem, useOdirect: options.useOdirect ?? false, logger });
   const space = new DiskSpace(maxSizeBytes, policy);
-  const counters = new DiskCounters(tier);
+  const counters = new TierCounters(tier);
   const outage = new Outage({ tier, clock, logger });
   const writeOutage = new Outage({ tier, clock, logger });
   const executor = new IoExecutor(numIoThreads);

@@ -4,7 +4,7 @@ import type { Chunk } from "../tier.ts";
 import type { ChunkFiles } from "./chunk-files.ts";
 import type { ChunkPlaces } from "./chunk-places.ts";
 import type { ChunkRemover } from "./chunk-remover.ts";
-import type { DiskCounters } from "./disk-counters.ts";
+import type { TierCounters } from "../tier-counters.ts";
 import type { DirectoryScanner } from "./directory-scanner.ts";
 import type { DiskSpace, Reservation } from "./disk-space.ts";
 import { type FileSystem, errorCodeOf, removeIfPossible } from "./file-system.ts";
@@ -27,7 +27,7 @@ export interface DiskWriterOptions {
   readonly scanner: DirectoryScanner;
   readonly outage: Outage;
   readonly writeOutage: Outage;
-  readonly counters: DiskCounters;
+  readonly counters: TierCounters;
   readonly temporaryNames: TemporaryNames;
   readonly recency: Recency;
   readonly maxInFlightBytes: number;

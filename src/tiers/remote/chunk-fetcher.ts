@@ -5,7 +5,7 @@ import { readChunkHeader } from "../chunk-file.ts";
 import { Deadline } from "./deadline.ts";
 import type { KnownChunks } from "./known-chunks.ts";
 import type { LeasedChunks } from "./leased-chunks.ts";
-import type { RemoteCounters } from "./remote-counters.ts";
+import type { TierCounters } from "../tier-counters.ts";
 import type { RemoteHealth } from "./remote-health.ts";
 
 export interface ChunkFetcherOptions {
@@ -15,7 +15,7 @@ export interface ChunkFetcherOptions {
   readonly timeoutMs: number;
   readonly known: KnownChunks;
   readonly leased: LeasedChunks;
-  readonly counters: RemoteCounters;
+  readonly counters: TierCounters;
   readonly health: RemoteHealth;
 }
 

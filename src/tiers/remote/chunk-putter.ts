@@ -4,7 +4,7 @@ import type { RemoteStore } from "../../remotes/index.ts";
 import type { Chunk } from "../tier.ts";
 import { Deadline } from "./deadline.ts";
 import type { KnownChunks } from "./known-chunks.ts";
-import type { RemoteCounters } from "./remote-counters.ts";
+import type { TierCounters } from "../tier-counters.ts";
 import type { RemoteHealth } from "./remote-health.ts";
 
 /** More would take the connections from those who wait for an answer. */
@@ -18,7 +18,7 @@ export interface ChunkPutterOptions {
   /** Accepted and not yet put; the bytes stay in the pool as long. */
   readonly maxInFlightBytes: number;
   readonly known: KnownChunks;
-  readonly counters: RemoteCounters;
+  readonly counters: TierCounters;
   readonly health: RemoteHealth;
 }
 

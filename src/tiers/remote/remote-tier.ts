@@ -8,7 +8,7 @@ import { ChunkPutter } from "./chunk-putter.ts";
 import { Deadline } from "./deadline.ts";
 import { KnownChunks, MAX_KNOWN_CHUNKS } from "./known-chunks.ts";
 import { LeasedChunks } from "./leased-chunks.ts";
-import { RemoteCounters } from "./remote-counters.ts";
+import { TierCounters } from "../tier-counters.ts";
 import { RemoteHealth } from "./remote-health.ts";
 import { RemoteLease } from "./remote-lease.ts";
 
@@ -57,7 +57,7 @@ export class RemoteTier implements Tier {
   readonly #namePrefix: string;
   readonly #timeoutMs: number;
   readonly #known = new KnownChunks();
-  readonly #counters = new RemoteCounters(NAME);
+  readonly #counters = new TierCounters(NAME);
   readonly #leased: LeasedChunks;
   readonly #health: RemoteHealth;
   readonly #fetcher: ChunkFetcher;

@@ -1,7 +1,7 @@
-import { type ChunkKey, publish } from "../../core/index.ts";
+import { type ChunkKey, publish } from "../core/index.ts";
 
-/** Counts what happened and tells whoever listens. */
-export class DiskCounters {
+/** Counts what happens in a tier and tells whoever listens. */
+export class TierCounters {
   readonly #tier: string;
   numHits = 0;
   numMisses = 0;
