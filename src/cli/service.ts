@@ -52,6 +52,7 @@ export async function runService(model: string, flags: ServeFlags): Promise<void
     apiKeys,
     cache: opened.cache,
     metrics,
+    remembersTurns: cacheSettings?.config.saveDecodeCache,
     requestTimeoutMs: flags.requestTimeout && flags.requestTimeout * 1000,
     logger,
   });

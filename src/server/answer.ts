@@ -7,7 +7,7 @@ import {
   streamEvents,
   toSamplingParams,
 } from "../openai/index.ts";
-import type { AnswerWriter, SamplingFields } from "../openai/index.ts";
+import type { AnswerWriter, ChoiceDelta, SamplingFields } from "../openai/index.ts";
 import { likeliestAnswers } from "./best-of.ts";
 import { Deadline } from "./deadline.ts";
 import { eventStreamResponse } from "./event-stream.ts";
@@ -34,6 +34,8 @@ export interface Question {
   readonly scoresPrompt?: boolean | undefined;
   /** Answers to make for each prompt, of which the `n` likeliest are given. Default: n. */
   readonly bestOf?: number | undefined;
+  /** Told of the answer when it is whole, if there is one only. */
+  readonly onAnswered?: ((text: string, tokens: readonly number[]) => void) | undefined;
 }
 
 /** Answers in one piece or as a stream of events, and gives up when the client has gone. */
@@ -55,7 +57,8 @@ export async function answer(
   );
   const controller = abortedBy(context.req.raw.signal);
   const deadline = new Deadline(service.timeoutMs(context), controller);
-  const deltas = deadline.guard(generateChoices(service.engine, requests, controller));
+  const choices = deadline.guard(generateChoices(service.engine, requests, controller));
+  const deltas = requests.length === 1 ? overheard(choices, question.onAnswered) : choices;
   if (fields.stream === true) {
     const events = streamEvents(deltas, writer, counter, fields.stream_options ?? {});
     return eventStreamResponse(service, context, events, controller);
@@ -70,6 +73,21 @@ export async function answer(
     // Nobody reads this; the status is for the log.
     throw new ApiError(499, "The client closed the request", { cause: error });
   }
+}
+
+/** Hands deltas on, and says at the end what they came to. */
+async function* overheard(
+  deltas: AsyncGenerator<ChoiceDelta, void, undefined>,
+  onAnswered: Question["onAnswered"],
+): AsyncGenerator<ChoiceDelta, void, undefined> {
+  let text = "";
+  const tokens: number[] = [];
+  for await (const choice of deltas) {
+    text += choice.delta.text;
+    tokens.push(...choice.delta.tokens);
+    yield choice;
+  }
+  onAnswered?.(text, tokens);
 }
 
 function generateRequests(
@@ -124,7 +142,7 @@ function fitMaxTokens(service: Service, question: Question, numPromptTokens: num
 }
 
 /** The client's going away ends the generation; so may others. */
-function abortedBy(signal: AbortSignal): AbortController {
+export function abortedBy(signal: AbortSignal): AbortController {
   const controller = new AbortController();
   if (signal.aborted) controller.abort();
   else signal.addEventListener("abort", () => controller.abort(), { once: true });

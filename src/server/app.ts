@@ -40,6 +40,8 @@ export interface AppOptions {
   readonly earlyHeadersMs?: number | undefined;
   /** The longest that an answer may take. Default: no limit. */
   readonly requestTimeoutMs?: number | undefined;
+  /** The cache keeps answers too: a next turn then takes over their tokens. Default false. */
+  readonly remembersTurns?: boolean | undefined;
 }
 
 interface MetricsSource {
@@ -61,6 +63,7 @@ export function createApp(options: AppOptions): Hono {
     stallTimeoutMs: options.stallTimeoutMs ?? 120_000,
     earlyHeadersMs: options.earlyHeadersMs ?? 5,
     requestTimeoutMs: options.requestTimeoutMs,
+    remembersTurns: options.remembersTurns ?? false,
   });
 
   const app = new Hono();

@@ -39,6 +39,7 @@ export function chatCompletions(service: Service): Handler {
       maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
       defaultMaxTokens: Number.POSITIVE_INFINITY,
       grammar: answerGrammar({ format: fields.response_format, reasoning, tools }),
+      onAnswered: (text, tokens) => service.rememberTurn(prompt, text, tokens),
       // Some models mark their calls with control tokens.
       skipsSpecialTokens: fields.skip_special_tokens ?? tools === undefined,
     });

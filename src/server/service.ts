@@ -4,6 +4,7 @@ import type { Clock, Logger } from "../core/index.ts";
 import type { ChatMessage, ChatTemplate, Engine, RenderOptions } from "../engine/index.ts";
 import { ApiError, ChatFormat } from "../openai/index.ts";
 import type { ResponseHead } from "../openai/index.ts";
+import { SpokenTurns } from "./spoken-turns.ts";
 
 export interface ServiceOptions {
   readonly engine: Engine;
@@ -18,6 +19,8 @@ export interface ServiceOptions {
   readonly earlyHeadersMs: number;
   /** The longest that an answer may take; undefined: there is no limit. */
   readonly requestTimeoutMs: number | undefined;
+  /** Answers are stored, so the next turn of a conversation takes them over token by token. */
+  readonly remembersTurns: boolean;
 }
 
 const TIMEOUT_HEADER = "x-request-timeout";
@@ -44,6 +47,7 @@ export class Service {
   readonly options: ServiceOptions;
   readonly engine: Engine;
   #chatFormat: ChatFormat | undefined;
+  readonly #turns = new SpokenTurns();
 
   constructor(options: ServiceOptions) {
     this.options = options;
@@ -131,8 +135,31 @@ export class Service {
   async renderChat(messages: readonly ChatMessage[], options: RenderOptions): Promise<ChatPrompt> {
     if (options.tools !== undefined && options.tools.length > 0) this.chatFormat.checkTools();
     const text = this.#chatTemplate.render(messages, options);
-    const tokens = await this.engine.tokenize(text, { addSpecial: true, parseSpecial: true });
-    return { text, tokens };
+    return { text, tokens: await this.#tokenizeTurns(text) };
+  }
+
+  /** What a model has answered to a prompt. A no-op unless answers are stored. */
+  rememberTurn(prompt: ChatPrompt, answerText: string, answerTokens: readonly number[]): void {
+    if (!this.options.remembersTurns) return;
+    // The last token may be the end of the turn, which has no text; and a stop string has text that was cut off.
+    const spoken = [answerTokens.slice(0, -1), answerTokens].find(
+      (tokens) => this.engine.detokenize(Int32Array.from(tokens)) === answerText,
+    );
+    if (spoken === undefined) return;
+    this.#turns.remember(prompt.text + answerText, Int32Array.from([...prompt.tokens, ...spoken]));
+  }
+
+  async #tokenizeTurns(text: string): Promise<Int32Array> {
+    const { eosText } = this.engine.model;
+    const turn = eosText === "" ? undefined : this.#turns.find(text, eosText);
+    if (turn === undefined) {
+      return this.engine.tokenize(text, { addSpecial: true, parseSpecial: true });
+    }
+    const rest = await this.engine.tokenize(text.slice(turn.numCharacters), {
+      addSpecial: false,
+      parseSpecial: true,
+    });
+    return Int32Array.from([...turn.tokens, ...rest]);
   }
 
   get #chatTemplate(): ChatTemplate {
