@@ -121,11 +121,20 @@ function readCacheSettings(
   });
   for (const warning of warnings) logger.warn(warning);
   logger.debug(describeConfig(config));
-  return { config, role: transfer?.role ?? "kv_both" };
+  return { config, role: readRole(transfer?.role) };
 }
 
+/** LMCache's LMCACHE_FORCE_SKIP_SAVE, with any value, makes a consumer of who would store. */
+function readRole(role: KvRole = "kv_both"): KvRole {
+  const skipsSave = (process.env["LMCACHE_FORCE_SKIP_SAVE"] ?? "") !== "";
+  return skipsSave && role === "kv_both" ? "kv_consumer" : role;
+}
+
+/** Variables of LMCache that say nothing of a cache. */
+const NO_SETTINGS: ReadonlySet<string> = new Set(["LMCACHE_LOG_LEVEL", "LMCACHE_FORCE_SKIP_SAVE"]);
+
 function isCacheSetting(name: string): boolean {
-  return name.startsWith("LMCACHE_") && name !== "LMCACHE_LOG_LEVEL";
+  return name.startsWith("LMCACHE_") && !NO_SETTINGS.has(name);
 }
 
 /** An empty key would let everybody in who sends none. */

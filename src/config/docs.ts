@@ -139,7 +139,8 @@ These are warnings in the log, and the start goes on:
 - settings that do not fit together: a disk without a size or a size without a disk, no tier at all, a
   \`store_location\` or \`retrieve_locations\` that is off, a \`remote_serde\` without a \`remote_url\`.
 
-\`LMCACHE_USE_EXPERIMENTAL\` and \`LMCACHE_TRACK_USAGE\` are accepted and have no effect.`;
+\`LMCACHE_USE_EXPERIMENTAL\` and \`LMCACHE_TRACK_USAGE\` are accepted and have no effect.
+\`LMCACHE_LOG_LEVEL\` is the default of \`--log-level\`; \`LMCACHE_FORCE_SKIP_SAVE\`, with any value, loads and does not store.`;
 
 function settingsTable(): string {
   const rows = (Object.values(settings) as Setting<unknown>[]).map(

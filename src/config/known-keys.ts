@@ -35,7 +35,7 @@ const UNSUPPORTED_KEYS: ReadonlySet<string> = new Set(
   remote_config_url app_id
   enable_hidden_state_cache max_hidden_state_cpu_size hidden_state_layers
   hidden_states_retrieve_mode
-  error_handling local_device pipelined_backend force_skip_save runtime_plugin_config
+  error_handling local_device pipelined_backend runtime_plugin_config
 `
     .trim()
     .split(/\s+/),
@@ -65,6 +65,7 @@ const ENVIRONMENT_ONLY: ReadonlySet<string> = new Set([
   "config_file",
   "use_experimental",
   "log_level",
+  "force_skip_save",
   "track_usage",
 ]);
 
