@@ -1,8 +1,7 @@
 import type { AddressInfo, Server, Socket } from "node:net";
 import { type Clock, type Logger, UsageError, silentLogger, systemClock } from "../core/index.ts";
 import { Connection } from "../protocol/index.ts";
-import { createAdminApp } from "./admin-app.ts";
-import { AdminServer } from "./admin-server.ts";
+import type { AdminServer } from "./admin-server.ts";
 import { Frames } from "./frames.ts";
 import { Intake } from "./intake.ts";
 import { type ListenOptions, type ServerTls, addressOf, listen } from "./listener.ts";
@@ -122,7 +121,7 @@ export class CacheServer implements AsyncDisposable {
         peakUsedBytes: pool.peakUsedBytes,
         incomingBytes: this.#intake.usedBytes,
       },
-      tiers: Object.fromEntries(this.#store.statsEach()),
+      tiers: Object.fromEntries(this.#store.statusEach()),
     };
   }
 
@@ -160,9 +159,13 @@ export class CacheServer implements AsyncDisposable {
     this.#listener = await listen(where, (socket) => this.#serve(socket));
     if (tls !== undefined) this.#listener.on("connection", (raw: Socket) => this.#watch(raw));
     if (httpPort === undefined) return;
-    const app = createAdminApp(this);
     const httpHost = this.#options.httpHost ?? DEFAULT_HOST;
-    this.#admin = await AdminServer.listen(app, httpHost, httpPort);
+    // Loaded when it is wanted: HTTP and metrics take megabytes beside the pool.
+    const [admin, { createAdminApp }] = await Promise.all([
+      import("./admin-server.ts"),
+      import("./admin-app.ts"),
+    ]);
+    this.#admin = await admin.AdminServer.listen(createAdminApp(this), httpHost, httpPort);
   }
 
   #serve(socket: Socket): void {

@@ -1,5 +1,5 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from "prom-client";
-import type { TierStats } from "../tiers/index.ts";
+import type { TierStatus } from "../cache/index.ts";
 import type { CacheServerStats } from "./server-stats.ts";
 
 const PREFIX = "warmkv:cache_server_";
@@ -61,17 +61,18 @@ export class ServerMetrics {
   }
 
   #tierLevels(): void {
-    const tier = (name: string, help: string, read: (tier: TierStats) => number): void =>
+    const tier = (name: string, help: string, read: (tier: TierStatus) => number): void =>
       this.#gauge(name, help, ["tier"], ({ tiers }) =>
         Object.entries(tiers).map(([label, stats]) => ({
           labels: { tier: label },
           value: read(stats),
         })),
       );
+    tier("tier_up", "1, or 0 while a tier is away", (stats) => (stats.isUp ? 1 : 0));
     tier("tier_used_bytes", "Bytes held by a tier", (stats) => stats.usedBytes);
     tier("tier_capacity_bytes", "Bytes a tier may hold", (stats) => stats.capacityBytes);
     tier("tier_values", "Values held by a tier", (stats) => stats.numChunks);
-    const counted = (name: string, help: string, read: (tier: TierStats) => number): void =>
+    const counted = (name: string, help: string, read: (tier: TierStatus) => number): void =>
       this.#counter(name, help, ["tier"], ({ tiers }) =>
         Object.entries(tiers).map(([label, stats]) => ({
           labels: { tier: label },

@@ -1,4 +1,4 @@
-import type { TierStats } from "../tiers/index.ts";
+import type { TierStatus } from "../cache/index.ts";
 import type { Command, CutReason, DropReason } from "./traffic.ts";
 
 /** Counters since the start and levels now, as GET /stats tells them. */
@@ -26,5 +26,5 @@ export interface CacheServerStats {
     readonly incomingBytes: number;
   };
   /** By their names. */
-  readonly tiers: Readonly<Record<string, TierStats>>;
+  readonly tiers: Readonly<Record<string, TierStatus>>;
 }

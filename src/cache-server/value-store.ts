@@ -1,9 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { type ChunkKey, publish } from "../core/index.ts";
-import type { TierStack } from "../cache/index.ts";
+import type { TierStack, TierStatus } from "../cache/index.ts";
 import type { KvBuffer, MemoryPool } from "../memory/index.ts";
 import type { LmValueType } from "../protocol/index.ts";
-import { type CpuTier, type Lease, type TierStats, isPayloadIntact } from "../tiers/index.ts";
+import { type CpuTier, type Lease, isPayloadIntact } from "../tiers/index.ts";
 import {
   MAX_VALUE_BYTES,
   VALUE_HEADER_BYTES,
@@ -112,8 +112,8 @@ export class ValueStore implements AsyncDisposable {
     return this.#names.page(after === undefined ? undefined : keyOf(after), maxNames);
   }
 
-  statsEach(): Map<string, TierStats> {
-    return this.#tiers.statsEach();
+  statusEach(): Map<string, TierStatus> {
+    return this.#tiers.statusEach();
   }
 
   flush(): Promise<void> {

@@ -1,13 +1,27 @@
-import type { EngineKvLayout } from "../connector/connector.ts";
-import { type ChunkKey, type Clock, GiB, type Logger, publish } from "../core/index.ts";
+import { type ChunkKey, GiB, publish } from "../core/index.ts";
 import type { KvBuffer, MemoryPool } from "../memory/index.ts";
-import type { TierStats } from "../tiers/index.ts";
-import { CacheMatch, type LoadedChunk } from "./cache-match.ts";
+import type {
+  CacheEngineOptions,
+  CacheStats,
+  ClearOptions,
+  LookupOptions,
+  ReserveOptions,
+  RetrieveOptions,
+} from "./cache-engine-options.ts";
+import type { CacheMatch, LoadedChunk } from "./cache-match.ts";
 import { type ChunkDamage, checkHeader, verifyPayload } from "./chunk-check.ts";
-import { type MoveOptions, moveChunks } from "./mover.ts";
+import { type MoveOptions, moveChunks, moveStates } from "./mover.ts";
 import { Pins } from "./pins.ts";
 import { Prefetcher } from "./prefetcher.ts";
-import { PromptChunker, type PromptScope, endOf, keysOf } from "./prompt-chunker.ts";
+import { PartFinder } from "./part-finder.ts";
+import {
+  PromptChunker,
+  type PromptPart,
+  type PromptScope,
+  endOf,
+  keysOf,
+  tokenPart,
+} from "./prompt-chunker.ts";
 import { Reservation, payloadOffset } from "./reservation.ts";
 import { type ChunkConsumer, RestoreQueue } from "./restore-queue.ts";
 import type { TierStack } from "./tier-stack.ts";
@@ -15,52 +29,6 @@ import { TimeBudget } from "./time-budget.ts";
 
 /** Pins may take this share of the pool, counted in chunks. */
 const MAX_PINNED_SHARE = 0.5;
-
-export interface CacheEngineOptions {
-  /** In log lines and metrics. */
-  readonly instanceId: string;
-  /** What decides whether KV may be shared, and how much room it takes. */
-  readonly layout: Pick<EngineKvLayout, "fingerprint" | "tokenPartBytes">;
-  readonly chunkTokens: number;
-  /** Owned. */
-  readonly tiers: TierStack;
-  /** Owned. */
-  readonly pool: MemoryPool;
-  /** How long `pin` holds if it is not told. */
-  readonly pinTimeoutMs: number;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
-export interface ClearOptions extends PromptScope {
-  /** Only the chunks of this prompt; other prompts lose what they share with it. */
-  readonly tokens?: Int32Array | undefined;
-  /** Only this tier. */
-  readonly location?: string | undefined;
-}
-
-export interface RetrieveOptions {
-  /** The engine has the tokens [0, from) already. */
-  readonly from: number;
-  /** Tokens that are of use, for the count that is logged; at most those of the match. */
-  readonly to: number;
-  /** The longest wait for the tiers, all together. What came in time is kept. Default: no bound. */
-  readonly budgetMs?: number | undefined;
-  readonly signal: AbortSignal;
-  readonly requestId: string;
-}
-
-export interface ReserveOptions extends PromptScope {
-  /** A chunk boundary: what lies before it is stored already. */
-  readonly from: number;
-}
-
-export interface CacheStats {
-  readonly tiers: Readonly<Record<string, TierStats>>;
-  readonly poolUsedBytes: number;
-  readonly poolCapacityBytes: number;
-  readonly numPinnedChunks: number;
-}
 
 /**
  * The cache of one model: token ids in, KV out. Cuts prompts into chunks, finds and keeps those in
@@ -75,13 +43,26 @@ export class CacheEngine implements AsyncDisposable {
   readonly #chunker: PromptChunker;
   readonly #pins: Pins;
   readonly #prefetcher: Prefetcher;
+  readonly #finder: PartFinder;
+  /** Whether a prefix is of use only if there is a state part of its end. */
+  readonly needsState: boolean;
+  /** Whether there are chunks of tokens; otherwise a state part is all. */
+  readonly hasChunks: boolean;
+  /** Bytes of a state part for each byte of a chunk. */
+  readonly stateShare: number;
 
   constructor(options: CacheEngineOptions) {
     this.chunkTokens = options.chunkTokens;
     this.tiers = options.tiers;
     this.pool = options.pool;
     this.#options = options;
-    this.#chunker = new PromptChunker(options.layout.fingerprint, options.chunkTokens);
+    this.#chunker = new PromptChunker(options.layout, options.chunkTokens);
+    this.needsState = this.#chunker.hasStateParts;
+    this.hasChunks = this.#chunker.hasTokenParts;
+    const { layout, chunkTokens } = options;
+    this.stateShare =
+      (layout.statePartBytes?.(chunkTokens) ?? 0) / layout.tokenPartBytes(chunkTokens);
+    this.#finder = new PartFinder(this.#chunker, options.tiers);
     const maxChunks = Math.ceil(options.pool.numSlabs * MAX_PINNED_SHARE);
     this.#pins = new Pins({ clock: options.clock, maxChunks });
     this.#prefetcher = new Prefetcher(options.tiers, options.clock);
@@ -89,18 +70,22 @@ export class CacheEngine implements AsyncDisposable {
   }
 
   /** Which leading tokens are stored. Nothing of it is given up while the match lives. */
-  async lookup(tokens: Int32Array, scope: PromptScope = {}): Promise<CacheMatch> {
+  async lookup(tokens: Int32Array, options: LookupOptions = {}): Promise<CacheMatch> {
     const { clock } = this.#options;
     const startedMs = clock.nowMs();
     this.#pins.expire();
-    const spans = this.#chunker.spans(tokens, scope);
-    const match = new CacheMatch(tokens, spans, await this.tiers.acquire(keysOf(spans)));
+    const match = await this.#acquire(tokens, options);
     publish("warmkv:cache:lookup", {
       numTokens: tokens.length,
       numHitTokens: match.numTokens,
       durationMs: clock.nowMs() - startedMs,
     });
     return match;
+  }
+
+  #acquire(tokens: Int32Array, options: LookupOptions): Promise<CacheMatch> {
+    const { accepts = () => true } = options;
+    return this.#finder.acquire(tokens, this.#chunker.spans(tokens, options), accepts);
   }
 
   /**
@@ -128,15 +113,15 @@ export class CacheEngine implements AsyncDisposable {
     signal: AbortSignal,
   ): AsyncGenerator<LoadedChunk, void, undefined> {
     const { fingerprint } = this.#options.layout;
-    const { spans, tokens } = match;
-    let index = spans.findIndex((span) => span.end > from);
+    const { parts, tokens } = match;
+    let index = parts.findIndex((part) => part.end > from);
     if (index < 0) return;
     for await (const buffer of match.lease.load(index, signal)) {
-      const span = spans[index]!;
-      const checked = checkHeader(buffer, { kind: "tokens", span, fingerprint, tokens });
+      const part = parts[index]!;
+      const checked = checkHeader(buffer, { part, fingerprint, tokens });
       if (checked.damage !== undefined) {
         buffer[Symbol.dispose]();
-        this.#reportDamage(match, span.key, checked.damage);
+        this.#reportDamage(match, part.key, checked.damage);
         return;
       }
       yield checked.chunk;
@@ -151,7 +136,7 @@ export class CacheEngine implements AsyncDisposable {
   }
 
   #reportDamage(match: CacheMatch, key: ChunkKey, reason: ChunkDamage): void {
-    const tier = match.lease.tierAt(match.spans.findIndex((span) => span.key === key));
+    const tier = match.lease.tierAt(match.parts.findIndex((part) => part.key === key));
     publish("warmkv:cache:damaged", { tier, key, reason });
     this.#options.logger.warn(`Removing chunk ${key} of ${tier}: wrong ${reason}`);
     // A tier that cannot has reported it, and is left alone.
@@ -165,6 +150,7 @@ export class CacheEngine implements AsyncDisposable {
    * @returns the position behind the last token that is in, which may lie beyond `to`, since chunks
    *   are whole; `from` when nothing came. Less than `from` only when the engine was offered the chunk
    *   that holds `from` and did not take it: what it has of that chunk is then not to be trusted.
+   *   With a state part it is all or nothing: 0, and what the engine has taken is not to be trusted.
    */
   async retrieve(
     match: CacheMatch,
@@ -194,8 +180,7 @@ export class CacheEngine implements AsyncDisposable {
     } finally {
       await queue.finish();
     }
-    const isRefused = queue.end === undefined && queue.numOffered > 0;
-    const end = isRefused ? Math.min(from, this.#chunkStart(from)) : (queue.end ?? from);
+    const end = this.#endOf(match, queue, from);
     const numTokens = Math.max(0, Math.min(end, to) - from);
     const durationMs = clock.nowMs() - startedMs;
     const numBytes = queue.numBytes;
@@ -216,17 +201,31 @@ export class CacheEngine implements AsyncDisposable {
    */
   reserve(tokens: Int32Array, options: ReserveOptions): Reservation {
     const { layout } = this.#options;
-    const spans = this.#chunker.spans(tokens, options).filter((span) => span.start >= options.from);
+    const parts = this.#partsFrom(tokens, options);
     const buffers: KvBuffer[] = [];
-    for (const span of spans) {
-      const payloadBytes = layout.tokenPartBytes(span.end - span.start);
-      const buffer = this.pool.tryAllocate(payloadOffset(span) + payloadBytes);
+    for (const part of parts) {
+      const buffer = this.pool.tryAllocate(payloadOffset(part) + this.#payloadBytes(part));
       if (buffer === undefined) break;
       buffers.push(buffer);
     }
-    const numChunks = spans.length - buffers.length;
+    const numChunks = parts.length - buffers.length;
     if (numChunks > 0) publish("warmkv:cache:refused", { tier: "MemoryPool", numChunks });
-    return new Reservation(spans, buffers, tokens, layout.fingerprint);
+    return new Reservation(parts, buffers, tokens, options.from, layout.fingerprint);
+  }
+
+  #partsFrom(tokens: Int32Array, { from, withState, ...scope }: ReserveOptions): PromptPart[] {
+    const spans = this.#chunker.spansOf(tokens, scope);
+    const last = spans.at(-1);
+    const parts = this.#chunker.hasTokenParts
+      ? spans.filter((span) => span.start >= from).map(tokenPart)
+      : [];
+    if (withState && last !== undefined) parts.push(this.#chunker.statePart(last));
+    return parts;
+  }
+
+  #payloadBytes({ kind, start, end }: PromptPart): number {
+    const { layout } = this.#options;
+    return kind === "state" ? layout.statePartBytes!(end) : layout.tokenPartBytes(end - start);
   }
 
   /**
@@ -255,10 +254,16 @@ export class CacheEngine implements AsyncDisposable {
     return numTokens;
   }
 
+  #endOf(match: CacheMatch, queue: RestoreQueue, from: number): number {
+    if (this.needsState) return queue.numIn === match.parts.length ? match.numTokens : 0;
+    const isRefused = queue.end === undefined && queue.numOffered > 0;
+    return isRefused ? Math.min(from, this.#chunkStart(from)) : (queue.end ?? from);
+  }
+
   /** How many leading tokens each tier holds by itself. */
   async locate(tokens: Int32Array, scope: PromptScope = {}): Promise<Record<string, number>> {
     const spans = this.#chunker.spans(tokens, scope);
-    const counts = await this.tiers.lookupEach(keysOf(spans));
+    const counts = await this.#finder.locate(spans);
     return Object.fromEntries([...counts].map(([tier, num]) => [tier, endOf(spans, num)]));
   }
 
@@ -272,8 +277,8 @@ export class CacheEngine implements AsyncDisposable {
     signal: AbortSignal,
     scope: PromptScope = {},
   ): Promise<number> {
-    const spans = this.#chunker.spans(tokens, scope);
-    return endOf(spans, await this.#prefetcher.bring(keysOf(spans), signal));
+    using match = await this.#acquire(tokens, scope);
+    return endOf(match.parts, await this.#prefetcher.bring(keysOf(match.parts), signal));
   }
 
   /**
@@ -289,8 +294,7 @@ export class CacheEngine implements AsyncDisposable {
     const spans = this.#chunker.spans(tokens, scope);
     const last = spans.at(-1);
     if (last === undefined) return 0;
-    const lease = await this.tiers.acquire(keysOf(spans));
-    const numTokens = endOf(spans, lease.keys.length);
+    const { lease, numTokens } = await this.#acquire(tokens, scope);
     if (numTokens === 0) return 0;
     return this.#pins.add(last.key, lease, durationMs) ? numTokens : 0;
   }
@@ -307,7 +311,7 @@ export class CacheEngine implements AsyncDisposable {
     const tier = location === undefined ? this.tiers : this.tiers.tier(location);
     return tokens === undefined
       ? tier.clear()
-      : tier.remove(keysOf(this.#chunker.spans(tokens, options)));
+      : tier.remove(keysOf(this.#allPartsOf(tokens, options)));
   }
 
   /** @returns how many leading tokens are in the target tier now */
@@ -317,12 +321,28 @@ export class CacheEngine implements AsyncDisposable {
     options: MoveOptions & PromptScope,
   ): Promise<number> {
     const spans = this.#chunker.spans(tokens, options);
-    return endOf(spans, await moveChunks(spans, this.tiers, options, signal));
+    const chunks = this.#chunker.hasTokenParts ? spans.map(tokenPart) : [];
+    const numTokens = endOf(chunks, await moveChunks(chunks, this.tiers, options, signal));
+    if (!this.needsState) return numTokens;
+    const states = spans
+      .filter(({ end }) => !this.hasChunks || end <= numTokens)
+      .map((span) => this.#chunker.statePart(span));
+    return moveStates(states, this.tiers, options, signal);
+  }
+
+  #allPartsOf(tokens: Int32Array, scope: PromptScope): PromptPart[] {
+    const { hasTokenParts, hasStateParts } = this.#chunker;
+    return this.#chunker
+      .spans(tokens, scope)
+      .flatMap((span) => [
+        ...(hasTokenParts ? [tokenPart(span)] : []),
+        ...(hasStateParts ? [this.#chunker.statePart(span)] : []),
+      ]);
   }
 
   stats(): CacheStats {
     return {
-      tiers: Object.fromEntries(this.tiers.statsEach()),
+      tiers: Object.fromEntries(this.tiers.statusEach()),
       poolUsedBytes: this.pool.usedBytes,
       poolCapacityBytes: this.pool.capacityBytes,
       numPinnedChunks: this.#pins.numChunks,

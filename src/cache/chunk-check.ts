@@ -1,8 +1,9 @@
 import { crc32 as computeCrc32 } from "node:zlib";
-import { type ChunkSpan, tokenBytes } from "../core/index.ts";
+import { tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import { readChunkHeader } from "../tiers/index.ts";
 import type { LoadedChunk } from "./cache-match.ts";
+import type { PromptPart } from "./prompt-chunker.ts";
 
 /** Why a stored chunk must not enter an engine. */
 export type ChunkDamage =
@@ -18,8 +19,7 @@ export type ChunkDamage =
   | "payload";
 
 export interface ExpectedChunk {
-  readonly kind: "tokens" | "state";
-  readonly span: ChunkSpan;
+  readonly part: PromptPart;
   readonly fingerprint: string;
   /** Of the request, from position 0. */
   readonly tokens: Int32Array;
@@ -36,12 +36,12 @@ export type CheckedHeader =
  * checksum once since it has come in from outside.
  */
 export function checkHeader(buffer: KvBuffer, expected: ExpectedChunk): CheckedHeader {
-  const { kind, span, fingerprint, tokens } = expected;
-  const { start, end } = span;
+  const { fingerprint, tokens } = expected;
+  const { kind, key, start, end } = expected.part;
   const header = readChunkHeader(buffer.bytes);
   if (header === undefined || header.kind !== kind) return { damage: "header" };
   if (header.fingerprint !== fingerprint) return { damage: "fingerprint" };
-  if (header.key !== span.key) return { damage: "key" };
+  if (header.key !== key) return { damage: "key" };
   if (header.start !== start || header.end !== end) return { damage: "positions" };
   const label = tokenBytes(tokens.subarray(start, end));
   if (Buffer.compare(header.label, label) !== 0) return { damage: "tokens" };
@@ -50,7 +50,7 @@ export function checkHeader(buffer: KvBuffer, expected: ExpectedChunk): CheckedH
   const crc32 = buffer.isChecked ? undefined : payloadCrc32;
   return {
     damage: undefined,
-    chunk: { kind, key: span.key, start, end, buffer, payloadOffset, payloadBytes, crc32 },
+    chunk: { kind, key, start, end, buffer, payloadOffset, payloadBytes, crc32 },
   };
 }
 

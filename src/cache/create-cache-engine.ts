@@ -3,9 +3,17 @@ import type { EngineKvLayout } from "../connector/connector.ts";
 import { type Clock, type Logger, alignUp, systemClock } from "../core/index.ts";
 import { type MemoryPool, PAGE_BYTES } from "../memory/index.ts";
 import { openRemote } from "../remotes/index.ts";
-import { CpuTier, DiskTier, RemoteTier, type Tier, createPolicy } from "../tiers/index.ts";
+import {
+  CpuTier,
+  DiskTier,
+  Int8Serde,
+  RemoteTier,
+  type Tier,
+  createPolicy,
+} from "../tiers/index.ts";
 import { CacheEngine } from "./cache-engine.ts";
 import { createPool } from "./create-pool.ts";
+import { layoutWithSerde } from "./remote-serde.ts";
 import { payloadOffset } from "./reservation.ts";
 import { TierStack } from "./tier-stack.ts";
 
@@ -14,6 +22,8 @@ export interface CreateCacheEngineOptions {
   readonly layout: EngineKvLayout;
   readonly logger: Logger;
   readonly clock?: Clock | undefined;
+  /** Variables that some remote stores are set by, see docs/remote.md. Default: none. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 /**
@@ -22,8 +32,10 @@ export interface CreateCacheEngineOptions {
  * @throws UsageError for settings that cannot be
  * @throws TierError when a disk cannot be used
  */
-export async function createCacheEngine(options: CreateCacheEngineOptions): Promise<CacheEngine> {
-  const { config, layout, logger, clock = systemClock } = options;
+export async function createCacheEngine(request: CreateCacheEngineOptions): Promise<CacheEngine> {
+  const { config, logger, clock = systemClock } = request;
+  const layout = layoutWithSerde(config, request.layout, logger);
+  const options = { ...request, layout };
   const { chunkSize, retrieveLocations, storeLocation, pinTimeoutMs, instanceId } = config;
   const chunkBytes = payloadOffset({ start: 0, end: chunkSize }) + layout.tokenPartBytes(chunkSize);
   const pool = createPool(config.maxLocalCpuSizeBytes, alignUp(chunkBytes, PAGE_BYTES), logger);
@@ -85,7 +97,7 @@ async function openDiskTier(
 }
 
 async function openRemoteTier(
-  { config, layout, logger, clock = systemClock }: CreateCacheEngineOptions,
+  { config, layout, logger, clock = systemClock, env }: CreateCacheEngineOptions,
   pool: MemoryPool,
 ): Promise<Tier | undefined> {
   const { remoteUrl, blockingTimeoutMs, extraConfig } = config;
@@ -95,11 +107,12 @@ async function openRemoteTier(
     maxConnections: extraConfig.remoteMaxConnections,
     token: extraConfig.remoteToken,
     extraConfig: extraConfig.rest,
-    env: process.env,
+    env,
     logger,
     clock,
     random: Math.random,
   });
-  const { modelName } = layout;
-  return new RemoteTier({ store, pool, modelName, timeoutMs: blockingTimeoutMs, logger });
+  const { modelName, findHalfRows } = layout;
+  const serde = findHalfRows && new Int8Serde({ pool, findRows: findHalfRows });
+  return new RemoteTier({ store, pool, modelName, serde, timeoutMs: blockingTimeoutMs, logger });
 }

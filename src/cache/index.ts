@@ -3,9 +3,10 @@ export type {
   CacheEngineOptions,
   CacheStats,
   ClearOptions,
+  LookupOptions,
   ReserveOptions,
   RetrieveOptions,
-} from "./cache-engine.ts";
+} from "./cache-engine-options.ts";
 export { CacheMatch } from "./cache-match.ts";
 export type { LoadedChunk } from "./cache-match.ts";
 export type { ChunkDamage } from "./chunk-check.ts";
@@ -18,6 +19,7 @@ export { Reservation } from "./reservation.ts";
 export type { ReservedChunk } from "./reservation.ts";
 export type { ChunkConsumer } from "./restore-queue.ts";
 export { StackLease } from "./stack-lease.ts";
+export type { TierStatus } from "./tier-guard.ts";
 export { TierStack } from "./tier-stack.ts";
 export type { TierStackOptions } from "./tier-stack.ts";
 // What a cache is built of, for those who build one by hand.

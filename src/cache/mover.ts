@@ -1,5 +1,5 @@
 import type { ChunkSpan } from "../core/index.ts";
-import { keysOf } from "./prompt-chunker.ts";
+import { type PromptPart, keysOf } from "./prompt-chunker.ts";
 import type { TierStack } from "./tier-stack.ts";
 
 export interface MoveOptions {
@@ -35,4 +35,23 @@ export async function moveChunks(
   const numMoved = await target.lookup(keys.slice(0, numOffered));
   if (!options.isCopy) await source.remove(keys.slice(0, numMoved));
   return numMoved;
+}
+
+/**
+ * Puts what the first tier has of these state parts into the second one, each for itself.
+ *
+ * @returns the last boundary whose state part was moved, 0 if none was
+ */
+export async function moveStates(
+  parts: readonly PromptPart[],
+  tiers: TierStack,
+  options: MoveOptions,
+  signal: AbortSignal,
+): Promise<number> {
+  let end = 0;
+  for (const part of parts) {
+    if ((await tiers.tier(options.from).lookup([part.key])) === 0) continue;
+    if ((await moveChunks([part], tiers, options, signal)) === 1) end = part.end;
+  }
+  return end;
 }

@@ -50,6 +50,22 @@ export class PartFinder {
     return new CacheMatch(tokens, [], await this.#tiers.acquire([]), numKnownTokens);
   }
 
+  /** How many leading spans each tier could bring back by itself. */
+  async locate(spans: readonly ChunkSpan[]): Promise<Map<string, number>> {
+    const numsWithChunks = await this.#tiers.lookupEach(keysOf(spans));
+    if (!this.#chunker.hasStateParts) return numsWithChunks;
+    const statesEach = await Promise.all(
+      spans.map((span) => this.#tiers.lookupEach([this.#stateKey(span)])),
+    );
+    return new Map(
+      [...numsWithChunks].map(([tier, numWithChunks]) => {
+        const numCandidates = this.#chunker.hasTokenParts ? numWithChunks : spans.length;
+        const hasState = (each: ReadonlyMap<string, number>): boolean => each.get(tier) === 1;
+        return [tier, statesEach.slice(0, numCandidates).findLastIndex(hasState) + 1];
+      }),
+    );
+  }
+
   /** How many leading spans have a state part at their end: each such number, greatest first. */
   async *#boundaries(
     spans: readonly ChunkSpan[],
@@ -83,6 +99,8 @@ export class PartFinder {
   #see(key: ChunkKey): void {
     this.#seen.delete(key);
     this.#seen.add(key);
-    if (this.#seen.size > MAX_SEEN) for (const oldest of this.#seen) return void this.#seen.delete(oldest);
+    if (this.#seen.size <= MAX_SEEN) return;
+    const [oldest] = this.#seen;
+    this.#seen.delete(oldest!);
   }
 }

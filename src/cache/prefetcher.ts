@@ -45,7 +45,7 @@ export class Prefetcher implements Disposable {
     using lease = await this.#tiers.acquire(keys);
     const numHot = await hotTier.lookup(keys);
     // Loading is what promotes; the bytes themselves are not needed here.
-    for await (using _ of lease.load(numHot, budget.signal));
+    for await (using _ of lease.load(numHot, budget.signal, "prefetch"));
     return hotTier.lookup(keys);
   }
 }

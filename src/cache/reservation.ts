@@ -2,13 +2,13 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { type ChunkSpan, MiB, tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import { type Chunk, chunkHeaderBytes, sealChunk } from "../tiers/index.ts";
+import type { PromptPart } from "./prompt-chunker.ts";
 
 /** Checksums are computed on the main thread: after this many bytes others have their turn. */
 const SEAL_BYTES_PER_TURN = 4 * MiB;
 
 /** Where an engine writes one chunk. */
-export interface ReservedChunk extends ChunkSpan {
-  readonly kind: "tokens" | "state";
+export interface ReservedChunk extends PromptPart {
   readonly payload: Uint8Array;
   /** Of the payload, for native code; undefined in a pool without native memory. */
   readonly address: bigint | undefined;
@@ -23,25 +23,35 @@ export class Reservation implements Disposable {
   readonly #buffers: readonly KvBuffer[];
   /** Of the prompt, from position 0. */
   readonly tokens: Int32Array;
+  readonly #from: number;
   readonly #fingerprint: string;
   #isDisposed = false;
 
-  /** @param buffers one for each span, with room for header and payload */
+  /**
+   * @param parts those before position `from` are stored already
+   * @param buffers one for each part there is room for, with room for header and payload
+   */
   constructor(
-    spans: readonly ChunkSpan[],
+    parts: readonly PromptPart[],
     buffers: readonly KvBuffer[],
     tokens: Int32Array,
+    from: number,
     fingerprint: string,
   ) {
     this.#buffers = buffers;
     this.tokens = tokens;
+    this.#from = from;
     this.#fingerprint = fingerprint;
     this.chunks = buffers.map((buffer, index) => {
-      const span = spans[index]!;
-      const offset = payloadOffset(span);
+      const part = parts[index]!;
+      const offset = payloadOffset(part);
       const address = buffer.address === undefined ? undefined : buffer.address + BigInt(offset);
-      return { ...span, kind: "tokens", payload: buffer.bytes.subarray(offset), address };
+      return { ...part, payload: buffer.bytes.subarray(offset), address };
     });
+  }
+
+  get hasState(): boolean {
+    return this.chunks.at(-1)?.kind === "state";
   }
 
   /** Tokens of the chunks there is room for. */
@@ -49,15 +59,14 @@ export class Reservation implements Disposable {
     return this.numTokensOf(this.chunks.length);
   }
 
-  /** Tokens of the first chunks. */
+  /** Tokens that the first chunks add to what is stored. */
   numTokensOf(numChunks: number): number {
-    const last = this.chunks[numChunks - 1];
-    return last === undefined ? 0 : last.end - this.chunks[0]!.start;
+    return Math.max(0, (this.chunks[numChunks - 1]?.end ?? 0) - this.#from);
   }
 
-  /** A handle on the last chunk, for whoever wants it and its prefix to stay in RAM. */
+  /** A handle on the last chunk of tokens, for whoever wants it and its prefix to stay in RAM. */
   retainLast(): KvBuffer | undefined {
-    return this.#buffers.at(-1)?.retain();
+    return this.#buffers[this.chunks.findLastIndex(({ kind }) => kind === "tokens")]?.retain();
   }
 
   /**

@@ -37,6 +37,8 @@ export class RestoreQueue {
   numOffered = 0;
   /** Position behind the last chunk that is in; undefined while none is. */
   end: number | undefined;
+  /** Leading chunks that are in. */
+  numIn = 0;
   numBytes = 0;
 
   /** @param onRefused is shown the first chunk that the engine did not take */
@@ -104,6 +106,7 @@ export class RestoreQueue {
     this.#hasEnded = numIn < batch.length;
     for (const chunk of batch.slice(0, numIn)) {
       this.end = chunk.end;
+      this.numIn++;
       this.numBytes += chunk.payloadBytes;
     }
     if (this.#batches.length === 0 || this.#isFull) this.#send();

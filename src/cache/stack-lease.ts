@@ -1,6 +1,6 @@
 import type { ChunkKey } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
-import type { Lease } from "../tiers/index.ts";
+import type { Lease, LoadPriority } from "../tiers/index.ts";
 import type { TierGuard } from "./tier-guard.ts";
 
 /**
@@ -35,11 +35,18 @@ export class StackLease implements Lease {
     return this.parts.findLast((part) => part.start <= index)!.guard.tier.name;
   }
 
-  async *load(from: number, signal: AbortSignal): AsyncGenerator<KvBuffer, void, undefined> {
+  async *load(
+    from: number,
+    signal: AbortSignal,
+    priority?: LoadPriority,
+  ): AsyncGenerator<KvBuffer, void, undefined> {
     using watch = new AbortWatch(signal);
     const readers = this.parts
       .filter((part) => part.start + part.lease.keys.length > from)
-      .map((part) => new PartReader(part, Math.max(from - part.start, 0), signal, watch.aborted));
+      .map((part) => {
+        const chunks = part.lease.load(Math.max(from - part.start, 0), signal, priority);
+        return new PartReader(part, chunks, watch.aborted);
+      });
     let promotableBytes = (this.#hot?.tier.stats().capacityBytes ?? 0) * MAX_PROMOTED_SHARE;
     let index = from;
     try {
@@ -79,9 +86,13 @@ class PartReader {
   /** Asked for and not yet given to the consumer. */
   #pending: Promise<IteratorResult<KvBuffer, void>> | undefined;
 
-  constructor(part: LeasedPart, from: number, signal: AbortSignal, aborted: Promise<void>) {
+  constructor(
+    part: LeasedPart,
+    chunks: AsyncGenerator<KvBuffer, void, undefined>,
+    aborted: Promise<void>,
+  ) {
     this.part = part;
-    this.#chunks = part.lease.load(from, signal);
+    this.#chunks = chunks;
     this.#aborted = aborted;
   }
 

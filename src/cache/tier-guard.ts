@@ -1,6 +1,11 @@
 import { type Clock, type Logger, TierError, publish } from "../core/index.ts";
 import type { Chunk, Tier, TierStats } from "../tiers/index.ts";
 
+export interface TierStatus extends TierStats {
+  /** False while the tier is away, and requests go on without it. */
+  readonly isUp: boolean;
+}
+
 export interface TierGuardOptions {
   readonly clock: Clock;
   readonly logger: Logger;
@@ -90,6 +95,11 @@ export class TierGuard {
         for (const chunk of held) chunk.buffer[Symbol.dispose]();
       }),
     );
+  }
+
+  /** With what the guard adds to it. */
+  status(): TierStatus {
+    return { ...this.stats(), isUp: this.tier.isUp !== false && !this.isBackingOff };
   }
 
   stats(): TierStats {

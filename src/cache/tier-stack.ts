@@ -8,7 +8,7 @@ import {
 } from "../core/index.ts";
 import { type Chunk, type Tier, type TierStats, emptyLease, noStats } from "../tiers/index.ts";
 import { type LeasedPart, StackLease } from "./stack-lease.ts";
-import { TierGuard } from "./tier-guard.ts";
+import { TierGuard, type TierStatus } from "./tier-guard.ts";
 
 /** LMCache's: a remote store is tried again 10 s after it failed. */
 const DEFAULT_BACK_OFF_MS = 10_000;
@@ -137,7 +137,7 @@ export class TierStack implements Tier {
     await Promise.all(this.#all.map((guard) => guard.insist(undefined, (tier) => tier.flush())));
   }
 
-  /** All tiers together; see `statsEach`. */
+  /** All tiers together; see `statusEach`. */
   stats(): TierStats {
     const sum: Record<keyof TierStats, number> = { ...noStats };
     for (const guard of this.#all) {
@@ -148,8 +148,8 @@ export class TierStack implements Tier {
     return sum;
   }
 
-  statsEach(): Map<string, TierStats> {
-    return new Map(this.#all.map((guard) => [guard.tier.name, guard.stats()]));
+  statusEach(): Map<string, TierStatus> {
+    return new Map(this.#all.map((guard) => [guard.tier.name, guard.status()]));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -16,7 +16,7 @@ export async function showServerStats(flags: ServerFlags): Promise<void> {
   if (flags.json) return printJson(stats);
   const head = ["TIER", "CHUNKS", "USED", "CAPACITY", "HITS", "MISSES"];
   const rows = Object.entries(stats.tiers).map(([name, tier]) => [
-    name,
+    tier.is_up ? name : `${name} (away)`,
     String(tier.num_chunks),
     formatBytes(tier.used_bytes),
     formatBytes(tier.capacity_bytes),

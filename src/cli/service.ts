@@ -1,11 +1,10 @@
 import type { CacheEngine } from "../cache/index.ts";
 import { describeConfig, loadCacheConfig } from "../config/index.ts";
-import type { CacheConfig } from "../config/index.ts";
 import type { KvRole } from "../connector/index.ts";
 import { UsageError } from "../core/index.ts";
 import type { Logger } from "../core/index.ts";
 import { ChatTemplate } from "../engine/index.ts";
-import { openModel } from "../llm/index.ts";
+import { type CacheSettings, openModel } from "../llm/index.ts";
 import { parseLoraFile } from "../models/index.ts";
 import { Metrics, createLogger, readLogLevel } from "../observability/index.ts";
 import type { TierLevels } from "../observability/index.ts";
@@ -100,11 +99,6 @@ function asksForEmbeddings({ embeddings, runner, task }: ServeFlags): true | und
   return embeddings || runner === "pooling" || task === "embed" ? true : undefined;
 }
 
-interface CacheSettings {
-  readonly config: CacheConfig;
-  readonly role: KvRole;
-}
-
 /** Undefined: nobody asked for a cache. */
 function readCacheSettings(
   kvTransferConfig: string | undefined,
@@ -121,7 +115,7 @@ function readCacheSettings(
   });
   for (const warning of warnings) logger.warn(warning);
   logger.debug(describeConfig(config));
-  return { config, role: readRole(transfer?.role) };
+  return { config, role: readRole(transfer?.role), env: process.env };
 }
 
 /** LMCache's LMCACHE_FORCE_SKIP_SAVE, with any value, makes a consumer of who would store. */

@@ -32,7 +32,7 @@ export const REMOTE_SCHEMES = [
   "blackhole",
 ] as const;
 
-export const REMOTE_SERDES = ["naive", "cachegen", "kivi"] as const;
+export const REMOTE_SERDES = ["naive", "int8", "cachegen", "kivi"] as const;
 type RemoteSerdeName = (typeof REMOTE_SERDES)[number];
 
 /** Accepted for the sake of existing files: keys are chained SHA-256, whatever is named here. */

@@ -34,7 +34,7 @@ export function contradictions(config: CacheConfig): string[] {
       `remote_serde is ${config.remoteSerde} but remote_url is not set: it has no effect`,
     );
   }
-  if (config.remoteSerde !== "naive" && isOn.RemoteBackend) {
+  if (["cachegen", "kivi"].includes(config.remoteSerde) && isOn.RemoteBackend) {
     warnings.push(
       `remote_serde ${config.remoteSerde} is not available here: chunks are stored as they are (naive)`,
     );

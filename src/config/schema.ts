@@ -81,7 +81,7 @@ export const settings: Settings = {
     key: "remote_serde",
     type: oneOf(REMOTE_SERDES),
     default: "naive",
-    doc: `Form of chunks in a remote tier: ${REMOTE_SERDES.join(", ")}.`,
+    doc: `Form of chunks in a remote tier: ${REMOTE_SERDES.join(", ")}. See docs/remote.md.`,
   },
   cachePolicy: {
     key: "cache_policy",

@@ -3,11 +3,13 @@ import type {
   CacheMatch,
   LoadedChunk,
   PromptScope,
+  Reservation,
   ReservedChunk,
 } from "../cache/index.ts";
-import { type Logger, UsageError, messageOf, tokenBytes } from "../core/index.ts";
+import { type ChunkKey, type Logger, UsageError, messageOf, tokenBytes } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import type { EngineKv, EngineKvPart, KvConnector, KvMatch, KvRequest } from "./connector.ts";
+import { statePositions } from "./state-positions.ts";
 
 /** vLLM's `kv_role`: a producer loads nothing, a consumer saves nothing. */
 export type KvRole = "kv_both" | "kv_producer" | "kv_consumer";
@@ -46,6 +48,13 @@ export interface CacheConnectorOptions {
  *
  * Likewise the first chunk restored begins at the chunk boundary at or below `from`; the engine gives
  * up what it has behind that boundary before it restores.
+ *
+ * A model with state parts cannot be cut, so there the match ends at a boundary that has one, chunks are stored
+ * up to the last prompt token but one, and a load brings all or nothing.
+ *
+ *     tokens        0 ........ 256 ........ 512 .... 599    the same prompt
+ *     stored        [ chunk 0  ][ chunk 1  ][ tail  ]
+ *                                       state     state     taken while the engine's sequence ended there
  */
 export class CacheConnector implements KvConnector {
   readonly #cache: CacheEngine;
@@ -67,9 +76,11 @@ export class CacheConnector implements KvConnector {
   async lookup(request: KvRequest, numHeld: number): Promise<KvMatch> {
     const { role, logger, minRetrieveTokens = 0 } = this.#options;
     await this.#related(request.tokens);
-    const found = await this.#cache.lookup(request.tokens, scopeOf(request));
+    const accepts = request.canResumeAt?.bind(request);
+    const found = await this.#cache.lookup(request.tokens, { ...scopeOf(request), accepts });
     const state = this.#stateOf(request);
-    state.numStored = Math.max(state.numStored, found.numTokens);
+    const numStored = this.#cache.hasChunks ? found.numKnownTokens : found.numTokens;
+    state.numStored = Math.max(state.numStored, numStored);
     const numTotal = request.tokens.length;
     const numHit = Math.max(0, Math.min(found.numTokens, numTotal - 1));
     const isOfUse = role !== "kv_producer" && numHit >= minRetrieveTokens;
@@ -78,7 +89,23 @@ export class CacheConnector implements KvConnector {
       `Reqid: ${request.id}, Total tokens ${numTotal}, LMCache hit tokens: ${numHit}, ` +
         `need to load: ${Math.max(0, numToLoad - numHeld)}`,
     );
-    return new CacheConnectorMatch(request, found, numToLoad);
+    state.stops = this.#stops(request, found, numToLoad);
+    return new CacheConnectorMatch(request, found, numToLoad, state.stops);
+  }
+
+  #stops(request: KvRequest, found: CacheMatch, from: number): readonly number[] {
+    if (!this.#cache.needsState || !this.#saves(request)) return [];
+    const { saveDecodeCache = false, saveUnfullChunk = true } = this.#options;
+    const { tokens, numPromptTokens, canResumeAt } = request;
+    return statePositions({
+      numTokens: saveDecodeCache ? tokens.length : Math.min(tokens.length, numPromptTokens),
+      from,
+      numKnownTokens: found.numKnownTokens,
+      chunkTokens: this.#cache.chunkTokens,
+      stateShare: this.#cache.stateShare,
+      savesTail: saveUnfullChunk,
+      canResumeAt: canResumeAt?.bind(request) ?? (() => true),
+    });
   }
 
   /**
@@ -91,6 +118,8 @@ export class CacheConnector implements KvConnector {
     }
     const { request, found, numTokens } = match;
     if (numTokens <= from) return from;
+    // A state is of a whole prefix: it cannot be joined to what the engine has.
+    if (this.#cache.needsState && from > 0) return from;
     const end = await this.#cache.retrieve(found, (chunks) => this.#restore(engine, chunks), {
       from,
       to: numTokens,
@@ -99,24 +128,29 @@ export class CacheConnector implements KvConnector {
       requestId: request.id,
     });
     // What did not come, for whatever reason, is worth storing anew when it has been computed.
-    if (end < numTokens) this.#stateOf(request).numStored = this.#boundary(end);
+    if (end < numTokens) {
+      const state = this.#stateOf(request);
+      state.numStored = this.#boundary(end);
+      state.stops = match.stops = this.#stops(request, found, end);
+    }
     return Math.min(end, numTokens);
   }
 
   async save(request: KvRequest, to: number, isFinal: boolean, engine: EngineKv): Promise<number> {
-    const { role, priorityLimit = Infinity } = this.#options;
-    if (role === "kv_consumer" || isSkipped(request) || request.priority > priorityLimit) return 0;
+    if (!this.#saves(request)) return 0;
     const state = this.#stateOf(request);
-    const end = this.#saveEnd(request, to, isFinal);
-    if (end <= state.numStored || to < state.retryAt) return 0;
+    const withState = this.#takesState(request, to);
+    const end = withState ? to : this.#saveEnd(request, to, isFinal);
+    if ((end <= state.numStored && !withState) || to < state.retryAt) return 0;
 
-    const from = this.#boundary(state.numStored);
+    const from = this.#boundary(Math.min(state.numStored, end));
     const tokens = request.tokens.subarray(0, end);
-    const reservation = this.#cache.reserve(tokens, { ...scopeOf(request), from });
-    state.numStored = from + reservation.numTokens;
+    const reservation = this.#cache.reserve(tokens, { ...scopeOf(request), from, withState });
+    state.numStored = Math.max(state.numStored, from + reservation.numTokens);
     // Without room now there may be some by the next chunk.
-    if (state.numStored < end) state.retryAt = to + this.#cache.chunkTokens;
-    if (reservation.numTokens === 0) return 0;
+    if (from + reservation.numTokens < end) state.retryAt = to + this.#cache.chunkTokens;
+    if (reservation.chunks.length === 0) return 0;
+    if (reservation.hasState) state.lastStateAt = to;
     const hasMoreToCome = end < request.numPromptTokens && this.#cache.tiers.hotTier !== undefined;
     const tip = hasMoreToCome ? reservation.retainLast() : undefined;
 
@@ -125,13 +159,15 @@ export class CacheConnector implements KvConnector {
       .then((lengths) => this.#cache.store(reservation, lengths, request.id))
       .then((numStored) => {
         this.#storing.delete(storing);
+        if (to > request.numPromptTokens) this.#replaceTurnState(state, reservation);
         this.#hold(state, tip, from + reservation.numTokens);
         if (numStored === reservation.numTokens) return;
         // What follows would lie behind a gap.
         state.numStored = Math.min(state.numStored, from + numStored);
         state.retryAt = Infinity;
       });
-    this.#storing.set(storing, tokens);
+    // The token behind a state is the prompt's last one, for which the same prompt is looked up again.
+    this.#storing.set(storing, withState ? request.tokens.subarray(0, to + 1) : tokens);
     const gap = (await extracting).indexOf(0);
     return gap < 0 ? reservation.numTokens : reservation.numTokensOf(gap);
   }
@@ -173,7 +209,15 @@ export class CacheConnector implements KvConnector {
   #stateOf(request: KvRequest): RequestState {
     let state = this.#requests.get(request);
     if (state === undefined) {
-      state = { numStored: 0, retryAt: 0, tip: undefined, tipEnd: 0 };
+      state = {
+        numStored: 0,
+        retryAt: 0,
+        stops: [],
+        lastStateAt: undefined,
+        turnState: undefined,
+        tip: undefined,
+        tipEnd: 0,
+      };
       this.#requests.set(request, state);
     }
     return state;
@@ -190,11 +234,36 @@ export class CacheConnector implements KvConnector {
     else this.#holders.add(state);
   }
 
-  /** The end of what is worth storing of the tokens [0, to). */
+  #saves(request: KvRequest): boolean {
+    const { role, priorityLimit = Infinity } = this.#options;
+    return role !== "kv_consumer" && !isSkipped(request) && request.priority <= priorityLimit;
+  }
+
+  /** Whether to take the state now that the engine's sequence ends at `to`. */
+  #takesState(request: KvRequest, to: number): boolean {
+    if (!this.#cache.needsState) return false;
+    const { stops, lastStateAt } = this.#stateOf(request);
+    // The last step of an answer and its end are at the same place.
+    if (to === lastStateAt) return false;
+    const isInAnswer = to > request.numPromptTokens && this.#boundary(to) === to;
+    return stops.includes(to) || (this.#options.saveDecodeCache === true && isInAnswer);
+  }
+
+  /** Of the states along an answer only the last one has a next turn. */
+  #replaceTurnState(state: RequestState, { chunks }: Reservation): void {
+    const last = chunks.at(-1);
+    if (last?.kind !== "state") return;
+    const before = state.turnState;
+    state.turnState = last.key;
+    if (before !== undefined) void this.#cache.tiers.remove([before]).catch(() => {});
+  }
+
+  /** The end of what is worth storing of the tokens [0, to), without a state. */
   #saveEnd(request: KvRequest, to: number, isFinal: boolean): number {
     const { saveDecodeCache = false, saveUnfullChunk = true } = this.#options;
     const limit = saveDecodeCache ? to : Math.min(to, request.numPromptTokens);
     const boundary = this.#boundary(limit);
+    if (this.#cache.needsState) return this.#cache.hasChunks ? boundary : 0;
     const isWhole = isFinal || limit === request.numPromptTokens;
     // One token more than a boundary would never be loaded: the last one is computed in any case.
     return saveUnfullChunk && isWhole && limit - boundary > 1 ? limit : boundary;
@@ -240,6 +309,12 @@ interface RequestState {
   numStored: number;
   /** Nothing is saved before the engine has come so far. */
   retryAt: number;
+  /** Where to take a state part of the prompt. */
+  stops: readonly number[];
+  /** Where the last one was taken. */
+  lastStateAt: number | undefined;
+  /** The last one of the answer. */
+  turnState: ChunkKey | undefined;
   /**
    * The last chunk stored of a prompt that is still being computed. While somebody holds it, neither
    * it nor its prefix is evicted, so that a prompt does not push out its own beginning.
@@ -253,11 +328,13 @@ class CacheConnectorMatch implements KvMatch {
   readonly request: KvRequest;
   readonly found: CacheMatch;
   readonly numTokens: number;
+  stops: readonly number[];
 
-  constructor(request: KvRequest, found: CacheMatch, numTokens: number) {
+  constructor(request: KvRequest, found: CacheMatch, numTokens: number, stops: readonly number[]) {
     this.request = request;
     this.found = found;
     this.numTokens = numTokens;
+    this.stops = stops;
   }
 
   [Symbol.dispose](): void {

@@ -1,3 +1,5 @@
+import type { HalfRows } from "../core/index.ts";
+
 /**
  * What the inference engine knows of the cache. The engine asks three things of it: what is stored of
  * this prompt, bring it in, take this out. It never rejects because a cache failed: a broken cache
@@ -22,7 +24,8 @@ export interface KvConnector {
 
   /**
    * Copies what is new and whole of the tokens [0, to) out of the engine. Resolves as soon as the
-   * engine's memory is no longer needed; tiers are written behind it.
+   * engine's memory is no longer needed; tiers are written behind it. To be called at the end of each step, before
+   * the next one: what the engine's memory holds at `to` and nowhere else is asked for during the call itself.
    *
    * @param isFinal no token will follow in this request: the last partial chunk is worth keeping
    * @returns the number of tokens newly saved
@@ -62,7 +65,7 @@ export interface KvMatch extends Disposable {
   readonly numTokens: number;
   /**
    * Positions, ascending, at which a state part is worth taking: that can be done only while the sequence ends
-   * there. An engine that cannot end a step at one of them goes past it.
+   * there. An engine that cannot end a step at one of them goes past it. To be read when the load is over.
    */
   readonly stops?: readonly number[] | undefined;
 }
@@ -107,4 +110,9 @@ export interface EngineKvLayout {
   tokenPartBytes(numTokens: number): number;
   /** The most bytes of the state part at a position; 0 for models that need none: every prefix will do. */
   statePartBytes(position: number): number;
+  /**
+   * Where a token part holds half-precision numbers, in ascending order, for who wants them shorter; undefined for a
+   * part that is made otherwise. Missing: no part of this model is known to hold any.
+   */
+  readonly findHalfRows?: ((part: Uint8Array) => readonly HalfRows[] | undefined) | undefined;
 }

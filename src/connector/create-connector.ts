@@ -13,6 +13,8 @@ export interface CreateConnectorOptions {
   readonly estimatePrefillMs?: ((numTokens: number) => number) | undefined;
   readonly logger: Logger;
   readonly clock?: Clock | undefined;
+  /** Variables that some remote stores are set by. Default: none. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 export interface ConnectedCache {
@@ -22,15 +24,11 @@ export interface ConnectedCache {
 }
 
 /**
- * The cache for a model that has been loaded, and the connector to it. A model that needs state parts,
- * or a platform without native memory, goes without.
+ * The cache for a model that has been loaded, and the connector to it. A platform without native memory goes
+ * without.
  */
 export async function createConnector(options: CreateConnectorOptions): Promise<ConnectedCache> {
-  const { config, layout, role, estimatePrefillMs, logger } = options;
-  if (layout.stateBytes > 0) {
-    logger.warn(`KV caching is off for ${layout.modelName}: its layers keep more than KV`);
-    return { connector: new NullConnector(), cache: undefined };
-  }
+  const { config, role, estimatePrefillMs, logger } = options;
   const cache = await createCacheEngine(options);
   if (cache.pool.memory.address === undefined) {
     await cache[Symbol.asyncDispose]();

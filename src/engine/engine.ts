@@ -30,6 +30,14 @@ export interface Engine extends AsyncDisposable {
     signal?: AbortSignal,
   ): AsyncGenerator<GenerationDelta, void, undefined>;
 
+  /**
+   * Turns texts into vectors of length 1: see ModelInfo.embedding.
+   *
+   * @throws UsageError when the model makes none, or a text is empty or too long
+   * @throws QueueFullError when too many requests are waiting already
+   */
+  embed(texts: readonly Int32Array[], signal?: AbortSignal): Promise<Float32Array[]>;
+
   /** Forgets the KV of prompts that are over and still lie in the engine's cells. */
   resetPrefixCache(): void;
 
@@ -87,6 +95,16 @@ export interface ModelInfo {
   readonly eosText: string;
   /** Whether tokenize with addSpecial puts a BOS in front. */
   readonly addsBos: boolean;
+  /** Undefined: it makes none. */
+  readonly embedding?: EmbeddingInfo | undefined;
+}
+
+export interface EmbeddingInfo {
+  readonly dimensions: number;
+  /** Of one text. */
+  readonly maxTokens: number;
+  /** Whether the model makes embeddings and nothing else. */
+  readonly isAll: boolean;
 }
 
 /** Levels now. */

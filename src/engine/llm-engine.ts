@@ -1,7 +1,8 @@
 import type { KvConnector } from "../connector/connector.ts";
-import { type Clock, type Logger, messageOf, publish } from "../core/index.ts";
+import { type Clock, type Logger, UsageError, messageOf, publish } from "../core/index.ts";
+import { EmbeddingQueue } from "./embedding-queue.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
-import type { ModelRunner, StepItem, StepResult } from "./model-runner.ts";
+import type { EmbeddingShape, ModelRunner, StepItem, StepResult } from "./model-runner.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
@@ -24,6 +25,8 @@ export interface LlmEngineOptions {
   readonly scheduler: SchedulerOptions;
   /** Undefined: a slot that is given back is emptied. */
   readonly prefixCache?: { readonly keepsGenerated: boolean } | undefined;
+  /** Undefined: the model makes no embeddings. */
+  readonly embedding?: EmbeddingShape | undefined;
   /** Learns from the steps. */
   readonly prefill: PrefillEstimate;
   readonly logger: Logger;
@@ -48,6 +51,7 @@ export class LlmEngine implements Engine {
   readonly #kv = new Map<Sequence, SlotKv>();
   readonly #pacer: RestorePacer;
   readonly #prefixes: PrefixCache | undefined;
+  readonly #embeddings: EmbeddingQueue | undefined;
   readonly #loop: Promise<void>;
   #wake: () => void = () => {};
   #isClosing = false;
@@ -59,7 +63,9 @@ export class LlmEngine implements Engine {
     this.#vocab = options.vocab;
     this.#connector = options.connector;
     this.#scheduler = new Scheduler(options.scheduler);
-    const { runner, prefixCache } = options;
+    const { runner, prefixCache, embedding: shape } = options;
+    const { maxWaiting } = options.scheduler;
+    this.#embeddings = shape && new EmbeddingQueue({ runner, shape, maxWaiting });
     this.#prefixes =
       prefixCache &&
       new PrefixCache({
@@ -91,6 +97,9 @@ export class LlmEngine implements Engine {
     signal?.throwIfAborted();
     if (this.#isClosing) throw new Error("The engine is closed");
     const { model } = this;
+    if (model.embedding?.isAll) {
+      throw new UsageError("This model makes embeddings and writes no text", { param: "model" });
+    }
     const entry = new EngineRequest(
       request,
       this.#vocab,
@@ -109,6 +118,16 @@ export class LlmEngine implements Engine {
       signal?.removeEventListener("abort", leave);
       this.#abort(entry);
     }
+  }
+
+  async embed(texts: readonly Int32Array[], signal?: AbortSignal): Promise<Float32Array[]> {
+    if (this.#isClosing) throw new Error("The engine is closed");
+    if (this.#embeddings === undefined) {
+      throw new UsageError("This model was loaded without embeddings", { param: "model" });
+    }
+    const vectors = this.#embeddings.add(texts, signal);
+    this.#wake();
+    return vectors;
   }
 
   get failure(): Error | undefined {
@@ -131,6 +150,7 @@ export class LlmEngine implements Engine {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosing = true;
     for (const entry of this.#requests.values()) entry.abort.abort();
+    this.#embeddings?.close(new Error("The engine is closed"));
     this.#wake();
     await this.#loop;
     await this.#connector.close();
@@ -139,6 +159,7 @@ export class LlmEngine implements Engine {
 
   async #run(): Promise<void> {
     for (;;) {
+      if (this.#embeddings?.isEmpty === false) await this.#embeddings.pass();
       this.#dropAborted();
       if (this.#isClosing && this.#scheduler.active.length === 0) return;
       this.#admit();
@@ -146,7 +167,7 @@ export class LlmEngine implements Engine {
       const chunks = this.#scheduler.schedule();
       if (chunks.length === 0) {
         this.#pacer.whenIdle();
-        await this.#sleep();
+        if (this.#embeddings?.isEmpty ?? true) await this.#sleep();
         continue;
       }
       this.#pacer.beforeStep();
@@ -203,11 +224,11 @@ export class LlmEngine implements Engine {
     signal: AbortSignal,
   ): Promise<number> {
     using match = await this.#connector.lookup(sequence, numHeld);
+    // The match must be held until the load is over.
+    const end =
+      match.numTokens <= numHeld ? numHeld : await this.#connector.load(match, numHeld, kv, signal);
     sequence.stops = match.stops ?? [];
-    // The match must be held until the load is over: without await it would be released at once.
-    return match.numTokens <= numHeld
-      ? numHeld
-      : await this.#connector.load(match, numHeld, kv, signal);
+    return end;
   }
 
   async #addSampler(sequence: Sequence): Promise<void> {

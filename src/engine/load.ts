@@ -7,11 +7,12 @@ import type { ModelInfo } from "./engine.ts";
 import type { LoraAdapter } from "./llama/adapter.ts";
 import { KV_TYPES, LLAMA_RELEASE } from "./llama/bindings.ts";
 import { type GpuLayers, chooseGpuLayers } from "./llama/gpu.ts";
+import { halfRowsFinder } from "./llama/half-rows.ts";
 import { loadLlamaLibrary } from "./llama/library.ts";
 import { LlamaRunner } from "./llama/llama-runner.ts";
 import { type MemoryLayout, partBytes } from "./llama/memory-layout.ts";
 import { LlamaModelInfo } from "./llama/model-info.ts";
-import type { RunnerReady } from "./llama/runner-protocol.ts";
+import type { Pooling, RunnerReady } from "./llama/runner-protocol.ts";
 import { LlamaVocab } from "./llama/vocab.ts";
 import { LlmEngine } from "./llm-engine.ts";
 import { PrefillEstimate } from "./prefill-estimate.ts";
@@ -48,6 +49,11 @@ export interface LlamaEngineOptions {
   readonly kvCacheDtype?: string | undefined;
   /** Added to the model. The weights' fingerprint must count them in. */
   readonly adapters?: readonly LoraAdapter[] | undefined;
+  /**
+   * Make embeddings, too. "mean", "cls" and "last" say how, in place of the model's own way. Default: where the
+   * model is made for them. They take memory of their own.
+   */
+  readonly embeddings?: boolean | Pooling | undefined;
   readonly chatTemplate?: string | undefined;
   /** Makes the cache once the model's layout is known; undefined: no cache. */
   readonly connect?: Connect | undefined;
@@ -89,6 +95,7 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
     numThreads: options.numThreads ?? Math.max(1, availableParallelism() - 1),
     kvType,
     adapters: options.adapters ?? [],
+    embeddings: options.embeddings,
   });
   try {
     const { ready } = runner;
@@ -113,6 +120,7 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
         maxWaiting: options.maxWaiting ?? DEFAULT_MAX_WAITING,
         yieldsToDecodes: options.enableChunkedPrefill ?? true,
       },
+      embedding: ready.embedding,
       logger: options.logger,
       clock: options.clock ?? systemClock,
     });
@@ -159,9 +167,7 @@ async function connect(
   if (options.connect === undefined) return new NullConnector();
   const { memory } = ready;
   if (memory.unsupportedReason !== undefined) {
-    options.logger.warn(
-      `KV caching is off for ${options.modelName}: ${memory.unsupportedReason}, which this version cannot store and load`,
-    );
+    options.logger.warn(`KV caching is off for ${options.modelName}: ${memory.unsupportedReason}`);
     return new NullConnector();
   }
   const layout: EngineKvLayout = {
@@ -170,6 +176,7 @@ async function connect(
     kvDtype: KV_TYPES[kvType]!.dtype,
     tokenPartBytes: (numTokens) => partBytes(memory.tokenPart, numTokens),
     statePartBytes: (position) => partBytes(memory.statePart, position),
+    findHalfRows: halfRowsFinder(memory, kvType),
   };
   return options.connect(layout, (numTokens) => prefill.durationMs(numTokens));
 }
@@ -209,5 +216,6 @@ function modelInfo(
     bosText: vocab.textOf(vocab.bosToken),
     eosText: vocab.textOf(vocab.eosToken),
     addsBos: vocab.addsBos,
+    embedding: ready.embedding && { ...ready.embedding, isAll: ready.isEncoder },
   } satisfies ModelInfo;
 }

@@ -25,6 +25,36 @@ export interface ModelRunner extends AsyncDisposable {
   /** See EngineKv. */
   extract(sequence: number, parts: readonly EngineKvPart[]): Promise<number[]>;
   restore(sequence: number, parts: readonly EngineKvPart[]): Promise<number>;
+
+  /**
+   * One forward pass of texts to embed, in a memory of their own. A text that goes on does so in the next
+   * pass; what does not is forgotten.
+   *
+   * @returns a vector of length 1 for each item that is its text's last
+   */
+  embed(items: readonly EmbeddingItem[]): Promise<Float32Array[]>;
+}
+
+/** What a model's embeddings are, and how texts for them are to come. */
+export interface EmbeddingShape {
+  readonly dimensions: number;
+  /** Of one text. */
+  readonly maxTokens: number;
+  /** Of one pass; a text that cannot be cut may be longer, and has its pass to itself. */
+  readonly passTokens: number;
+  /** Texts of one pass. */
+  readonly numSequences: number;
+  /** Whether a text may come in pieces: its tokens look back only. */
+  readonly canCut: boolean;
+}
+
+/** Tokens of one text in one pass. */
+export interface EmbeddingItem {
+  readonly sequence: number;
+  /** In the positions [start, start + tokens.length). */
+  readonly tokens: Int32Array;
+  readonly start: number;
+  readonly isLast: boolean;
 }
 
 /** Tokens of one sequence in one step. */

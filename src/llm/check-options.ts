@@ -11,6 +11,15 @@ const COUNTS = {
   seed: 0,
 } as const satisfies Partial<Record<keyof LLMOptions, number>>;
 
+const EMBEDDINGS: readonly LLMOptions["embeddings"][] = [
+  undefined,
+  true,
+  false,
+  "mean",
+  "cls",
+  "last",
+];
+
 /** Plain JavaScript has no types to keep a wrong option out. */
 export function checkOptions(options: LLMOptions): void {
   for (const [name, min] of Object.entries(COUNTS)) {
@@ -19,6 +28,13 @@ export function checkOptions(options: LLMOptions): void {
   const { gpuLayers } = options;
   if (gpuLayers !== "auto" && gpuLayers !== "all") {
     checkCount("gpuLayers", gpuLayers, 0, ', "auto" or "all"');
+  }
+  const { embeddings } = options;
+  if (!EMBEDDINGS.includes(embeddings)) {
+    throw new UsageError(
+      `Cannot use embeddings ${JSON.stringify(embeddings)}: wanted true, false, "mean", "cls" or "last"`,
+      { param: "embeddings" },
+    );
   }
 }
 

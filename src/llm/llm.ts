@@ -37,6 +37,11 @@ export interface LLMOptions {
   readonly kvCacheDtype?: string | undefined;
   /** LoRA adapters to add to the model: GGUF files. */
   readonly lora?: readonly (string | LoraFile)[] | undefined;
+  /**
+   * Make embeddings, too; "mean", "cls" and "last" say how the vectors of a text become one. Default: where the
+   * model is made for them.
+   */
+  readonly embeddings?: boolean | "mean" | "cls" | "last" | undefined;
   /** Makes the answers of requests without a seed repeatable. Default: they are random. */
   readonly seed?: number | undefined;
   /** A Jinja template in place of the model's own. */
@@ -116,6 +121,15 @@ export class LLM implements AsyncDisposable {
     throw new UsageError("The model has no chat template: give one as the option chatTemplate", {
       param: "chatTemplate",
     });
+  }
+
+  /** Turns texts, or token ids, into vectors of length 1. */
+  async embed(
+    texts: readonly (string | Int32Array)[],
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<Float32Array[]> {
+    const tokenized = await Promise.all(texts.map((text) => this.#promptTokens(text)));
+    return this.#engine.embed(tokenized, options.signal);
   }
 
   /** Text to token ids, with the special tokens that the model puts around a prompt. */

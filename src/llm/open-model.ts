@@ -22,7 +22,14 @@ export interface OpenModelOptions
   /** For requests that bring none; undefined: they are random. */
   readonly seed?: number | undefined;
   /** Undefined: no cache. */
-  readonly cache?: { readonly config: CacheConfig; readonly role?: KvRole | undefined } | undefined;
+  readonly cache?: CacheSettings | undefined;
+}
+
+export interface CacheSettings {
+  readonly config: CacheConfig;
+  readonly role?: KvRole | undefined;
+  /** Variables that some remote stores are set by. Default: none. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
 export interface OpenedModel {
@@ -51,10 +58,8 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
     connect:
       settings &&
       (async (layout, estimatePrefillMs) => {
-        const { config, role } = settings;
         const connected = await createConnector({
-          config,
-          role,
+          ...settings,
           layout,
           estimatePrefillMs,
           logger,

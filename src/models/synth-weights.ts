@@ -1,4 +1,4 @@
-import { decodeFloat16, encodeFloat16 } from "./float16.ts";
+import { decodeFloat16, encodeFloat16 } from "../core/index.ts";
 import type { GgufTensorSource } from "./gguf-writer.ts";
 import { GGUF_TENSOR_TYPES } from "./gguf.ts";
 import { RandomWords } from "./random-words.ts";

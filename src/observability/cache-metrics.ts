@@ -40,6 +40,7 @@ function registerLevels(
     warmkv.labelledLevels(name, help, ["tier"], () =>
       tierLevels().map((level) => ({ labels: { tier: level.name }, value: read(level) })),
     );
+  byTier("tier_up", "1, or 0 while a tier is away", (level) => (level.isUp ? 1 : 0));
   byTier("tier_used_bytes", "Bytes held by a tier", (level) => level.usedBytes);
   byTier("tier_capacity_bytes", "Bytes a tier may hold", (level) => level.capacityBytes);
   byTier("tier_chunks", "Chunks held by a tier", (level) => level.numChunks);

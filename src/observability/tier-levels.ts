@@ -7,4 +7,6 @@ export interface TierLevels {
   readonly capacityBytes: number;
   readonly numHits: number;
   readonly numMisses: number;
+  /** False while it is away. */
+  readonly isUp: boolean;
 }

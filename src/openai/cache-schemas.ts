@@ -3,7 +3,7 @@ import { UsageError } from "../core/index.ts";
 import type { ChatMessage } from "../engine/index.ts";
 import { messagesShape } from "./chat-message.ts";
 import { type JsonObject, jsonObject } from "./json-object.ts";
-import { type Prompt, readPrompts, readTokenIds } from "./prompt.ts";
+import { MAX_PROMPTS, type Prompt, readPrompts, readTokenIds } from "./prompt.ts";
 import { describe, parseRequestBody } from "./request-body.ts";
 import type { ShapeOf } from "./sampling-fields.ts";
 import { type ToolFields, toolsShape } from "./tools.ts";
@@ -131,7 +131,7 @@ function readPrompt(fields: CachePromptFields): CachePrompt {
 }
 
 function readOnePrompt(value: unknown): Prompt {
-  const [prompt, ...others] = readPrompts(value);
+  const [prompt, ...others] = readPrompts(value, "prompt", MAX_PROMPTS);
   if (others.length === 0) return prompt!;
   throw new UsageError(`Invalid 'prompt': expected one prompt, got ${others.length + 1}`, {
     param: "prompt",
@@ -192,6 +192,8 @@ export interface CacheClearResponse {
 
 /** Levels now and counters since the start; see TierStats. */
 export interface CacheTierStats {
+  /** False while it is away, and requests go on without it. */
+  readonly is_up: boolean;
   readonly num_chunks: number;
   readonly used_bytes: number;
   readonly capacity_bytes: number;

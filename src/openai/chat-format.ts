@@ -1,6 +1,7 @@
+import { CHANNEL, ChannelParser, MESSAGE } from "./channel-parser.ts";
 import { UsageError } from "../core/index.ts";
 import { END_THINK, MessageParser, THINK } from "./message-parser.ts";
-import type { ReasoningStart } from "./message-parser.ts";
+import type { AnswerParser, ReasoningStart } from "./message-parser.ts";
 import { type ToolDialect, toolDialectOf } from "./tool-dialect.ts";
 import type { ToolWish } from "./tools.ts";
 
@@ -9,12 +10,14 @@ export class ChatFormat {
   readonly #knowsTools: boolean;
   readonly #knowsReasoningEffort: boolean;
   readonly #thinks: boolean;
+  readonly #hasChannels: boolean;
   readonly #dialect: ToolDialect | undefined;
 
   constructor(templateSource: string) {
     this.#knowsTools = /\btools\b/.test(templateSource);
     this.#knowsReasoningEffort = /\breasoning_effort\b/.test(templateSource);
     this.#thinks = templateSource.includes(THINK) || templateSource.includes(END_THINK);
+    this.#hasChannels = [CHANNEL, MESSAGE].every((mark) => templateSource.includes(mark));
     this.#dialect = toolDialectOf(templateSource);
   }
 
@@ -48,6 +51,7 @@ export class ChatFormat {
 
   /** @param prompt as the template rendered it */
   reasoningStart(prompt: string): ReasoningStart {
+    if (this.#hasChannels) return "channels";
     if (!this.#thinks) return "never";
     const end = prompt.trimEnd();
     if (end.endsWith(THINK)) return "begun";
@@ -59,11 +63,9 @@ export class ChatFormat {
 export function messageParsers(
   reasoning: ReasoningStart,
   tools: { readonly wish: ToolWish; readonly dialect: ToolDialect } | undefined,
-): () => MessageParser {
-  return () =>
-    new MessageParser({
-      reasoning,
-      dialect: tools?.dialect,
-      isParallel: tools?.wish.isParallel ?? true,
-    });
+): () => AnswerParser {
+  const dialect = tools?.dialect;
+  const isParallel = tools?.wish.isParallel ?? true;
+  if (reasoning === "channels") return () => new ChannelParser({ dialect, isParallel });
+  return () => new MessageParser({ reasoning, dialect, tools: tools?.wish.tools, isParallel });
 }

@@ -1,7 +1,7 @@
 import type { FinishReason, GenerationDelta } from "../engine/index.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import type { ChatLogprobs } from "./logprobs.ts";
-import type { MessageParser, MessagePart } from "./message-parser.ts";
+import type { AnswerParser, MessagePart } from "./message-parser.ts";
 import type { Answer, AnswerWriter, ResponseHead } from "./response.ts";
 import type { Usage } from "./usage.ts";
 
@@ -67,7 +67,7 @@ interface ToolCallDelta {
 export interface ChatWriterOptions {
   readonly hasLogprobs: boolean;
   /** Makes what takes one answer apart. */
-  readonly newParser: () => MessageParser;
+  readonly newParser: () => AnswerParser;
   readonly includesReasoning: boolean;
 }
 
@@ -76,7 +76,7 @@ export class ChatWriter implements AnswerWriter {
   readonly #head: ResponseHead;
   readonly #options: ChatWriterOptions;
   /** By choice. */
-  readonly #parsers: MessageParser[] = [];
+  readonly #parsers: AnswerParser[] = [];
 
   constructor(head: ResponseHead, options: ChatWriterOptions) {
     this.#head = head;
@@ -136,7 +136,7 @@ export class ChatWriter implements AnswerWriter {
 }
 
 /** A call that was cut off is still one: `length` says that it is not whole. */
-function reasonOf(reason: FinishReason, parser: MessageParser): ChatFinishReason {
+function reasonOf(reason: FinishReason, parser: AnswerParser): ChatFinishReason {
   return reason === "stop" && parser.hasToolCalls ? "tool_calls" : reason;
 }
 

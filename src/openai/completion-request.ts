@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UsageError } from "../core/index.ts";
-import { readPrompts } from "./prompt.ts";
+import { MAX_PROMPTS, readPrompts } from "./prompt.ts";
 import type { Prompt } from "./prompt.ts";
 import { parseRequestBody } from "./request-body.ts";
 import { MAX_CHOICES, MAX_LOGPROBS, checkBetweenFields, samplingShape } from "./sampling-fields.ts";
@@ -55,5 +55,5 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
       param: "max_tokens",
     });
   }
-  return { fields, prompts: readPrompts(fields.prompt) };
+  return { fields, prompts: readPrompts(fields.prompt, "prompt", MAX_PROMPTS) };
 }

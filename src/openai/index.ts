@@ -5,6 +5,8 @@ export * from "./chat-request.ts";
 export * from "./chat-response.ts";
 export * from "./completion-request.ts";
 export * from "./completion-response.ts";
+export * from "./embedding-request.ts";
+export * from "./embedding-response.ts";
 export * from "./grammar/index.ts";
 export * from "./logprobs.ts";
 export * from "./message-parser.ts";

@@ -1,5 +1,7 @@
-import { type ToolCallPiece, ToolCallReader } from "./tool-call-reader.ts";
+import { MarkupCallReader } from "./markup-call-reader.ts";
+import { type CallReader, type ToolCallPiece, ToolCallReader } from "./tool-call-reader.ts";
 import type { ToolDialect } from "./tool-dialect.ts";
+import type { ToolFields } from "./tools.ts";
 
 /** A part of what the assistant says, in the order in which it comes. */
 export type MessagePart =
@@ -15,6 +17,15 @@ export type MessagePart =
       readonly arguments: string;
     };
 
+/** Takes an answer apart while it comes. */
+export interface AnswerParser {
+  readonly hasToolCalls: boolean;
+  /** @param text in any pieces */
+  push(text: string): MessagePart[];
+  /** The end of the answer: nothing is held back any longer. */
+  end(): MessagePart[];
+}
+
 /** Where thoughts are at the beginning of an answer. */
 export type ReasoningStart =
   /** The model does not think. */
@@ -22,12 +33,16 @@ export type ReasoningStart =
   /** It may write <think> first. */
   | "possible"
   /** The prompt ended with <think>. */
-  | "begun";
+  | "begun"
+  /** Thoughts and content come in channels of their own. */
+  | "channels";
 
 export interface MessageParserOptions {
-  readonly reasoning: ReasoningStart;
+  readonly reasoning: Exclude<ReasoningStart, "channels">;
   /** Undefined: there are no tools. */
   readonly dialect?: ToolDialect | undefined;
+  /** Whose arguments are told apart by their schemas where they are plain text. */
+  readonly tools?: readonly ToolFields[] | undefined;
   /** Whether calls behind the first one count. */
   readonly isParallel: boolean;
 }
@@ -49,11 +64,11 @@ const MAX_NAME_LENGTH = 100;
  * Takes the text of an answer apart: thoughts, content, tool calls. The text comes in any pieces; what may
  * become a marker is held back until it is one or is none.
  */
-export class MessageParser {
+export class MessageParser implements AnswerParser {
   readonly #options: MessageParserOptions;
   #mode: Mode;
   #held = "";
-  #reader = new ToolCallReader(false);
+  #reader: CallReader = new ToolCallReader(false);
   /** Of the call that is being read, until it has been passed on. */
   #name: string | undefined;
   #numCalls = 0;
@@ -81,7 +96,6 @@ export class MessageParser {
     return parts;
   }
 
-  /** The end of the answer: nothing is held back any longer. */
   end(): MessagePart[] {
     const parts: MessagePart[] = [];
     while (this.#held !== "" && this.#advance(parts, true));
@@ -155,7 +169,7 @@ export class MessageParser {
   }
 
   #betweenCalls(isEnd: boolean): boolean {
-    const { separators, closer, nameEnd } = this.#options.dialect!;
+    const { separators, closer, nameEnd, markup } = this.#options.dialect!;
     const text = this.#held.replace(separators, "");
     this.#held = text;
     if (text === "") return false;
@@ -169,10 +183,14 @@ export class MessageParser {
     }
     const isClosed = closer !== "" && text.startsWith(closer);
     if (!isEnd && !isClosed && closer.startsWith(text)) return false;
+    if (!isEnd && !isClosed && markup !== undefined && mayBegin(markup.begin, text)) return false;
     const nameLength = nameEnd === undefined ? -1 : text.indexOf(nameEnd);
     if (isClosed) {
       this.#held = text.slice(closer.length);
       this.#enter("content");
+    } else if (markup?.begin !== undefined && text.startsWith(markup.begin)) {
+      this.#reader = new MarkupCallReader(markup, this.#options.tools ?? []);
+      this.#enter("call");
     } else if (nameEnd === undefined ? text.startsWith("{") : nameLength >= 0) {
       this.#name = nameEnd && text.slice(0, nameLength).trim();
       this.#held = nameEnd === undefined ? text : text.slice(nameLength + nameEnd.length);
@@ -193,7 +211,9 @@ export class MessageParser {
     }
     if (!this.#reader.isDone) return false;
     if (!this.#reader.hasBegun) this.#add(parts, "content", this.#reader.text);
-    this.#enter(this.#options.dialect!.nameEnd === undefined ? "calls" : "content");
+    const { nameEnd, markup, closer } = this.#options.dialect!;
+    const isAlone = nameEnd !== undefined || (markup !== undefined && closer === "");
+    this.#enter(isAlone ? "content" : "calls");
     return true;
   }
 
@@ -221,6 +241,11 @@ export class MessageParser {
       arguments: piece.arguments,
     });
   }
+}
+
+/** Whether `text` is a beginning of `marker` and not yet all of it. */
+function mayBegin(marker: string, text: string): boolean {
+  return text.length < marker.length && marker.startsWith(text);
 }
 
 /** Length of the end of `text` that may be the beginning of `marker`, with white space in front. */

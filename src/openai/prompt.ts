@@ -6,31 +6,31 @@ export type Prompt =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "tokens"; readonly tokens: Int32Array };
 
-const MAX_PROMPTS = 128;
+export const MAX_PROMPTS = 128;
 const MAX_TOKEN_ID = 2 ** 31 - 1;
 
 const WANTED = "expected a string, token ids, a list of strings or a list of lists of token ids";
 
 /**
- * Reads the four forms of `prompt`. By hand: a schema tries the forms one after the other, over
+ * Reads the four forms of `prompt` and `input`. By hand: a schema tries the forms one after the other, over
  * hundreds of thousands of token ids.
  *
  * @throws UsageError that names the item that is wrong
  */
-export function readPrompts(value: unknown): Prompt[] {
+export function readPrompts(value: unknown, param: string, maxPrompts: number): Prompt[] {
   if (typeof value === "string") return [{ kind: "text", text: value }];
-  if (!Array.isArray(value) || value.length === 0) fail("prompt", value);
-  if (typeof value[0] === "number") return [readTokens(value, "prompt")];
-  if (value.length > MAX_PROMPTS) {
+  if (!Array.isArray(value) || value.length === 0) fail(param, value);
+  if (typeof value[0] === "number") return [readTokens(value, param)];
+  if (value.length > maxPrompts) {
     throw new UsageError(
-      `Invalid 'prompt': expected at most ${MAX_PROMPTS} prompts, got ${value.length}`,
-      { param: "prompt" },
+      `Invalid '${param}': expected at most ${maxPrompts} of them, got ${value.length}`,
+      { param },
     );
   }
   return value.map((item: unknown, index): Prompt => {
     if (typeof item === "string") return { kind: "text", text: item };
-    if (!Array.isArray(item) || item.length === 0) fail(`prompt[${index}]`, item);
-    return readTokens(item, `prompt[${index}]`);
+    if (!Array.isArray(item) || item.length === 0) fail(`${param}[${index}]`, item);
+    return readTokens(item, `${param}[${index}]`);
   });
 }
 

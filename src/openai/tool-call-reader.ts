@@ -5,13 +5,24 @@ export interface ToolCallPiece {
   readonly arguments: string;
 }
 
+/** Reads one call from text that comes in pieces. */
+export interface CallReader {
+  readonly isDone: boolean;
+  /** Everything read so far. */
+  readonly text: string;
+  /** Whether anything has been passed on. */
+  readonly hasBegun: boolean;
+  /** @returns what became known, and the text behind the call once it is done */
+  push(text: string): { readonly piece: ToolCallPiece | undefined; readonly rest: string };
+}
+
 /** `{"name": "f", "arguments": ` as most models write it, so that the arguments can be passed on as they come. */
 const HEADER =
   /^\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"(?:arguments|parameters)"\s*:\s*(?=\{)/;
 const MAX_HEADER_LENGTH = 1000;
 
-/** Reads one call, a JSON object, from text that comes in pieces. */
-export class ToolCallReader {
+/** Reads a call that is a JSON object. */
+export class ToolCallReader implements CallReader {
   readonly #areArgumentsAlone: boolean;
   #text = "";
   #depth = 0;
@@ -32,16 +43,13 @@ export class ToolCallReader {
   get isDone(): boolean {
     return this.#isDone;
   }
-  /** Everything read so far. */
   get text(): string {
     return this.#text;
   }
-  /** Whether anything has been passed on. */
   get hasBegun(): boolean {
     return this.#numSent !== undefined;
   }
 
-  /** @returns what became known, and the text behind the call once it is done */
   push(text: string): { readonly piece: ToolCallPiece | undefined; readonly rest: string } {
     let numTaken = 0;
     while (numTaken < text.length && !this.#isDone) this.#step(text[numTaken++]!);

@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import { CHANNEL, MESSAGE } from "./channel-parser.ts";
 
 /**
  * The form in which a model writes its tool calls. Each call is a JSON object with the function's name
- * and its arguments.
+ * and its arguments, or has `markup`.
  */
 export interface ToolDialect {
   /** What calls begin with. */
@@ -16,15 +17,39 @@ export interface ToolDialect {
   readonly argumentsKey: "arguments" | "parameters";
   /** What stands between a name and its arguments, in place of an object that holds both. */
   readonly nameEnd?: string | undefined;
+  /** Tags in place of JSON. */
+  readonly markup?: ToolMarkup | undefined;
   /** What the calls of a required answer are made of, in the order in which they are written. */
   readonly layout: {
     readonly begin: string;
     readonly beginCall: string;
-    readonly between: string;
+    /** Undefined: an answer ends with its first call. */
+    readonly between: string | undefined;
     readonly endCall: string;
     readonly end: string;
   };
   newCallId(): string;
+}
+
+/** A call whose arguments are plain text between tags. */
+export interface ToolMarkup {
+  readonly begin: string;
+  /** What ends the name; a ">" is part of it, anything else is not. */
+  readonly nameEnd: RegExp;
+  readonly keyBegin: string;
+  /** Between a key and its value. */
+  readonly keyEnd: RegExp;
+  readonly valueEnd: string;
+  /** Around a value, once on each side where it is. */
+  readonly padding: string;
+  readonly end: string;
+  /** How the tags are written. */
+  readonly write: {
+    readonly nameEnd: string;
+    readonly keyEnd: string;
+    /** Behind each argument. */
+    readonly valueEnd: string;
+  };
 }
 
 const noLayout = { begin: "", beginCall: "", between: "", endCall: "", end: "" };
@@ -71,12 +96,65 @@ const mistralNamed: ToolDialect = {
   layout: { ...noLayout, beginCall: "[TOOL_CALLS]" },
 };
 
+/** Qwen3-Coder: <tool_call><function=f><parameter=a>text</parameter></function></tool_call> */
+const qwenCoder: ToolDialect = {
+  ...hermes,
+  markup: {
+    begin: "<function=",
+    nameEnd: />/,
+    keyBegin: "<parameter=",
+    keyEnd: />/,
+    valueEnd: "</parameter>",
+    padding: "\n",
+    end: "</function>",
+    write: { nameEnd: ">\n", keyEnd: ">\n", valueEnd: "\n</parameter>\n" },
+  },
+};
+
+/** GLM 4.5 and later: <tool_call>f<arg_key>a</arg_key><arg_value>text</arg_value></tool_call> */
+const glm: ToolDialect = {
+  ...hermes,
+  closer: "",
+  layout: { ...noLayout, beginCall: "<tool_call>", between: "\n" },
+  markup: {
+    begin: "",
+    nameEnd: /[\s<]/,
+    keyBegin: "<arg_key>",
+    keyEnd: /<\/arg_key>\s*<arg_value>/,
+    valueEnd: "</arg_value>",
+    padding: "",
+    end: "</tool_call>",
+    write: {
+      nameEnd: "\n",
+      keyEnd: "</arg_key>\n<arg_value>",
+      valueEnd: "</arg_value>\n",
+    },
+  },
+};
+
+/** gpt-oss: a message to a function. See ChannelParser, which reads it. */
+const channels: ToolDialect = {
+  marker: " to=functions.",
+  canBeBare: false,
+  separators: /^\s+/,
+  closer: "",
+  argumentsKey: "arguments",
+  nameEnd: ` <|constrain|>json${MESSAGE}`,
+  layout: {
+    ...noLayout,
+    beginCall: `${CHANNEL}commentary to=functions.`,
+    between: undefined,
+  },
+  newCallId: openAiCallId,
+};
+
 /** @returns undefined for a form that is not known */
 export function toolDialectOf(templateSource: string): ToolDialect | undefined {
   const has = (text: string): boolean => templateSource.includes(text);
+  if (has(CHANNEL) && has(MESSAGE)) return has("functions.") ? channels : undefined;
   if (has("[TOOL_CALLS]")) return has("[ARGS]") ? mistralNamed : mistral;
-  // These put XML between the same markers.
-  if (has("<function=") || has("<arg_key>")) return undefined;
+  if (has("<arg_key>")) return glm;
+  if (has("<function=")) return has("<parameter=") && has("<tool_call>") ? qwenCoder : undefined;
   if (has("<tool_call>")) return hermes;
   if (has("<|python_tag|>") || (has("ipython") && has('"parameters"'))) return llama3;
   return undefined;

@@ -29,7 +29,8 @@ const SLOW_CONNECT_MS = 500;
 
 /**
  * Connections to one server, each used for one exchange at a time. Waiters are served in the order of
- * REMOTE_PRIORITIES, then first come first served; puts never take the last connection, so that a lookup passes.
+ * REMOTE_PRIORITIES, then first come first served. What no request waits for, prefetches and puts, never takes the last
+ * connection.
  *
  * An idle connection that turns out to be closed is replaced once, without a word, if nothing of a reply had come.
  * After a failed connect calls fail at once until a delay has passed; then the next call tries again.
@@ -38,12 +39,12 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
   readonly #options: ConnectionPoolOptions<C>;
   readonly #retryDelay: RetryDelay;
   readonly #waiting: WaitingList;
-  readonly #maxPuts: number;
+  readonly #maxUnawaited: number;
   /** Most recently used last. */
   readonly #idle: { readonly connection: C; readonly sinceMs: number }[] = [];
   readonly #running = new Map<AbortController, Promise<unknown>>();
   #numInUse = 0;
-  #numPuts = 0;
+  #numUnawaited = 0;
   #idleTimer: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -51,7 +52,7 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
     this.#options = options;
     this.#retryDelay = new RetryDelay(options.clock, options.random);
     this.#waiting = new WaitingList(options.maxWaiting);
-    this.#maxPuts = Math.max(1, options.maxConnections - 1);
+    this.#maxUnawaited = Math.max(1, options.maxConnections - 1);
   }
 
   get numInUse(): number {
@@ -97,17 +98,17 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
 
   #hasRoom(priority: RemotePriority): boolean {
     if (this.#numInUse >= this.#options.maxConnections) return false;
-    return priority !== "put" || this.#numPuts < this.#maxPuts;
+    return isAwaited(priority) || this.#numUnawaited < this.#maxUnawaited;
   }
 
   #enter(priority: RemotePriority): void {
     this.#numInUse++;
-    if (priority === "put") this.#numPuts++;
+    if (!isAwaited(priority)) this.#numUnawaited++;
   }
 
   #leave(priority: RemotePriority): void {
     this.#numInUse--;
-    if (priority === "put") this.#numPuts--;
+    if (!isAwaited(priority)) this.#numUnawaited--;
     for (const next of REMOTE_PRIORITIES) {
       // In the same turn, so that nobody slips in between.
       while (this.#hasRoom(next) && this.#waiting.callNext(next)) this.#enter(next);
@@ -216,6 +217,11 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
       oldest &&
       setTimeout(() => this.#closeIdle(), Math.max(1, oldest.sinceMs + idleMs - nowMs)).unref();
   }
+}
+
+/** By a request. */
+function isAwaited(priority: RemotePriority): boolean {
+  return priority === "lookup" || priority === "get";
 }
 
 function poolClosed(): ConnectionError {

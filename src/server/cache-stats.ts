@@ -15,6 +15,7 @@ export function statsResponse(cache: CacheEngine): CacheStatsResponse {
 
 function tierStats(stats: CacheStats["tiers"][string]): CacheTierStats {
   return {
+    is_up: stats.isUp,
     num_chunks: stats.numChunks,
     used_bytes: stats.usedBytes,
     capacity_bytes: stats.capacityBytes,

@@ -40,8 +40,9 @@ export function chatCompletions(service: Service): Handler {
       defaultMaxTokens: Number.POSITIVE_INFINITY,
       grammar: answerGrammar({ format: fields.response_format, reasoning, tools }),
       onAnswered: (text, tokens) => service.rememberTurn(prompt, text, tokens),
-      // Some models mark their calls with control tokens.
-      skipsSpecialTokens: fields.skip_special_tokens ?? tools === undefined,
+      // Some models mark their calls and channels with control tokens.
+      skipsSpecialTokens:
+        fields.skip_special_tokens ?? (tools === undefined && reasoning !== "channels"),
     });
   };
 }

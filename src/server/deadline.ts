@@ -14,33 +14,47 @@ export class Deadline {
 
   /** Hands `items` on. @throws ApiError when the time is over before they are */
   async *guard<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item, void, undefined> {
-    const timeoutMs = this.#timeoutMs;
-    if (timeoutMs === undefined) {
-      yield* items;
-      return;
-    }
-    const timer = setTimeout(() => {
-      this.#isOver = true;
-      this.#controller.abort();
-    }, timeoutMs).unref();
+    const timer = this.#start();
     try {
       yield* items;
+      // An engine may end an aborted answer without a word.
+      if (this.#isOver) throw this.#timedOut();
     } catch (error) {
-      throw this.#isOver ? timedOut(timeoutMs, error) : error;
+      throw this.#isOver ? this.#timedOut(error) : error;
     } finally {
       clearTimeout(timer);
     }
-    // An engine may end an aborted answer without a word.
-    if (this.#isOver) throw timedOut(timeoutMs);
   }
-}
 
-function timedOut(timeoutMs: number, cause?: unknown): ApiError {
-  return new ApiError(408, `The request took longer than its ${timeoutMs / 1000} s`, {
-    type: "timeout_error",
-    code: "request_timeout",
-    // OpenAI's clients send a request again that timed out, to a server that was too slow already.
-    headers: { "x-should-retry": "false" },
-    cause,
-  });
+  /** As guard, for what comes in one piece, and not at all once the controller aborts. */
+  async limit<Value>(value: Promise<Value>): Promise<Value> {
+    const timer = this.#start();
+    try {
+      return await value;
+    } catch (error) {
+      throw this.#isOver ? this.#timedOut(error) : error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #start(): NodeJS.Timeout | undefined {
+    if (this.#timeoutMs === undefined) return undefined;
+    return setTimeout(() => {
+      this.#isOver = true;
+      this.#controller.abort();
+    }, this.#timeoutMs).unref();
+  }
+
+  #timedOut(cause?: unknown): ApiError {
+    if (cause instanceof ApiError) return cause;
+    const seconds = this.#timeoutMs! / 1000;
+    return new ApiError(408, `The request took longer than its ${seconds} s`, {
+      type: "timeout_error",
+      code: "request_timeout",
+      // OpenAI's clients send a request again that timed out, to a server that was too slow already.
+      headers: { "x-should-retry": "false" },
+      cause,
+    });
+  }
 }

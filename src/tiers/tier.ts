@@ -12,6 +12,8 @@ import type { KvBuffer } from "../memory/index.ts";
 export interface Tier extends AsyncDisposable {
   /** LMCache's name for it ("LocalCPUBackend", "LocalDiskBackend", "RemoteBackend"): in logs, metrics, settings. */
   readonly name: string;
+  /** False since it failed, until something has worked again. Missing: it has nothing that could be away. */
+  readonly isUp?: boolean;
 
   /** How many leading keys are stored. Changes nothing, recency included. */
   lookup(keys: readonly ChunkKey[]): Promise<number>;
@@ -56,9 +58,18 @@ export interface Lease extends Disposable {
    * The chunks from index `from` on, in prefix order, each as soon as it is in the pool while later ones
    * are being read. Ends early at the first one that cannot be had. The consumer disposes each
    * buffer it was given; leaving the loop cancels the rest.
+   *
+   * @param priority default: "request"
    */
-  load(from: number, signal: AbortSignal): AsyncGenerator<KvBuffer, void, undefined>;
+  load(
+    from: number,
+    signal: AbortSignal,
+    priority?: LoadPriority,
+  ): AsyncGenerator<KvBuffer, void, undefined>;
 }
+
+/** Who waits for a load: a request, or nobody yet; then requests go first where tiers can tell. */
+export type LoadPriority = "request" | "prefetch";
 
 /** Counters since the start and levels now. */
 export interface TierStats {

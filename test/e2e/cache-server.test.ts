@@ -15,7 +15,7 @@ import { CacheServerProcess, runToEnd } from "./cache-server-process.ts";
 import { type Certificates, makeCertificates } from "./redis/certificates.ts";
 
 /** What a process may take beside its pool. */
-const ALLOWANCE_BYTES = 100 * MiB;
+const ALLOWANCE_BYTES = 100_000_000;
 
 let directory: string;
 beforeAll(async () => {

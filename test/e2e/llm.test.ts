@@ -95,6 +95,8 @@ describe("LLM", () => {
     await expect(LLM.load("no-such-file.gguf")).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { maxModelLen: 10_000_000 })).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { cache: { chunkSize: -1 } })).rejects.toThrow(/chunk_size/);
+    const unknown = { embeddings: "max" } as object;
+    await expect(LLM.load("synth:1m", unknown)).rejects.toThrow('wanted true, false, "mean"');
     const options = { threads: 0, maxNumSeqs: 1.5, gpuLayers: "some", seed: -1, ctxSize: "big" };
     for (const [name, value] of Object.entries(options)) {
       await expect(LLM.load("synth:1m", { [name]: value }), name).rejects.toThrow(

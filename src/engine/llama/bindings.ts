@@ -22,6 +22,8 @@ export const KV_TYPES: Readonly<Record<string, { readonly id: number; readonly d
 };
 
 export const FLASH_ATTENTION_ENABLED = 1;
+/** A vector for each token. */
+export const POOLING_NONE = 0;
 /** `llama_state_seq_*_ext`: only the sliding window or the recurrent state. */
 export const STATE_PARTIAL_ONLY = 1;
 
@@ -154,9 +156,11 @@ const SIGNATURES = {
   llama_decode: "int llama_decode(void *context, llama_batch batch)",
   llama_synchronize: "void llama_synchronize(void *context)",
   llama_get_logits_ith: "void *llama_get_logits_ith(void *context, int32 index)",
+  llama_get_embeddings: "void *llama_get_embeddings(void *context)",
 
   llama_model_get_vocab: "void *llama_model_get_vocab(void *model)",
   llama_model_n_ctx_train: "int32 llama_model_n_ctx_train(void *model)",
+  llama_model_n_embd_out: "int32 llama_model_n_embd_out(void *model)",
   llama_model_n_layer: "int32 llama_model_n_layer(void *model)",
   llama_model_n_swa: "int32 llama_model_n_swa(void *model)",
   llama_model_n_params: "uint64 llama_model_n_params(void *model)",

@@ -3,6 +3,7 @@ import { LlamaBatch } from "./batch.ts";
 import {
   FLASH_ATTENTION_ENABLED,
   KV_TYPES,
+  POOLING_NONE,
   type ContextParams,
   type LlamaFunctions,
   type Pointer,
@@ -19,12 +20,15 @@ export interface LlamaContextOptions {
   readonly numBatchTokens: number;
   readonly numThreads: number;
   readonly kvType: string;
+  /** Give the vectors of all tokens of a batch; for a context that does nothing else. */
+  readonly makesEmbeddings?: boolean;
 }
 
 /** A model's working memory: KV cells, compute buffers and one batch. */
 export class LlamaContext implements Disposable {
   readonly native: Pointer;
-  readonly memory: Pointer;
+  /** Null: an encoder, to which nothing is past. */
+  readonly memory: Pointer | null;
   readonly batch: LlamaBatch;
   readonly numCells: number;
   /** The sequence that belongs to no request: extracts and restores pass through it. */
@@ -43,7 +47,7 @@ export class LlamaContext implements Disposable {
       n_ubatch: options.numBatchTokens,
       n_seq_max: options.numSequences + 1,
       // Only what is sampled needs logits: with the default the compute buffer of a large vocabulary takes hundreds of MB.
-      n_outputs_max: options.numSequences + 1,
+      n_outputs_max: options.makesEmbeddings ? options.numBatchTokens : options.numSequences + 1,
       n_threads: options.numThreads,
       n_threads_batch: options.numThreads,
       type_k: kvTypeId,
@@ -52,6 +56,8 @@ export class LlamaContext implements Disposable {
       kv_unified: true,
       flash_attn_type: FLASH_ATTENTION_ENABLED,
       swa_full: false,
+      embeddings: options.makesEmbeddings ?? false,
+      pooling_type: POOLING_NONE,
       no_perf: true,
     });
     library.setListening(true);
@@ -66,7 +72,7 @@ export class LlamaContext implements Disposable {
     } finally {
       library.setListening(false);
     }
-    this.memory = this.functions.llama_get_memory(this.native) as Pointer;
+    this.memory = this.functions.llama_get_memory(this.native) as Pointer | null;
     this.numCells = this.functions.llama_n_ctx(this.native) as number;
     this.scratchSequence = options.numSequences;
     this.batch = new LlamaBatch(options.numBatchTokens);
@@ -93,6 +99,12 @@ export class LlamaContext implements Disposable {
   #logitsView(index: number): Float32Array {
     const pointer = this.functions.llama_get_logits_ith(this.native, index) as bigint;
     return new Float32Array(koffi.view(pointer, this.vocabSize * 4));
+  }
+
+  /** The vectors of all tokens of the last batch, one behind the other. A view: valid until the next decode. */
+  embeddings(numValues: number): Float32Array {
+    const pointer = this.functions.llama_get_embeddings(this.native) as bigint;
+    return new Float32Array(koffi.view(pointer, numValues * 4));
   }
 
   /** Removes the positions [start, end); -1 is open. False where the model's layers cannot do that. */
@@ -144,13 +156,7 @@ export class LlamaContext implements Disposable {
     byteLength: number,
   ): number {
     return Number(
-      this.functions.llama_state_seq_set_data_ext(
-        this.native,
-        source,
-        byteLength,
-        sequence,
-        flags,
-      ),
+      this.functions.llama_state_seq_set_data_ext(this.native, source, byteLength, sequence, flags),
     );
   }
 

@@ -167,7 +167,11 @@ export class KvTransfer {
     );
   }
 
-  #writeState(sequence: number, from: bigint | Buffer, byteLength = this.#emptyState.length): boolean {
+  #writeState(
+    sequence: number,
+    from: bigint | Buffer,
+    byteLength = this.#emptyState.length,
+  ): boolean {
     const numBytes = this.#context.writeState(sequence, this.#stateFlags, from, byteLength);
     return numBytes === byteLength;
   }
@@ -203,9 +207,7 @@ function isOf(bytes: Uint8Array, { start, end }: EngineKvPart): boolean {
   if (bytes.byteLength < POSITION_AT + Int32Array.BYTES_PER_ELEMENT) return false;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const position = view.getInt32(POSITION_AT, true);
-  return (
-    view.getUint32(NUM_CELLS_AT, true) === end - start && position >= start && position < end
-  );
+  return view.getUint32(NUM_CELLS_AT, true) === end - start && position >= start && position < end;
 }
 
 function isIntact(part: EngineKvPart): boolean {

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { EngineKvPart } from "../../connector/connector.ts";
 import { UsageError } from "../../core/index.ts";
-import type { ModelRunner, StepItem, StepResult } from "../model-runner.ts";
+import type { EmbeddingItem, ModelRunner, StepItem, StepResult } from "../model-runner.ts";
 import type { SamplingParams } from "../sampling-params.ts";
 import type {
   RunnerCommand,
@@ -81,6 +81,10 @@ export class LlamaRunner implements ModelRunner {
 
   restore(sequence: number, parts: readonly EngineKvPart[]): Promise<number> {
     return this.#ask({ op: "restore", sequence, parts }) as Promise<number>;
+  }
+
+  embed(items: readonly EmbeddingItem[]): Promise<Float32Array[]> {
+    return this.#ask({ op: "embed", items }) as Promise<Float32Array[]>;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

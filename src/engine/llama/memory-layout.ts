@@ -53,7 +53,7 @@ const MAX_EMPTY_STATE_BYTES = 4096;
 /** Its sequences cannot be cut: copying a range of one ends the process. Its metadata does not tell. */
 const UNCUTTABLE_ARCHITECTURE = "deepseek4";
 /** Prompt from whose end on such a sequence grows by the same bytes for each token. */
-const STEADY_TOKENS = 512;
+const STEADY_TOKENS = 256;
 /** Blocks of tokens are compressed together, so growth is by steps. */
 const GROWTH_MARGIN = 1.1;
 
@@ -85,6 +85,7 @@ function kindOf(
   const { functions, native } = model;
   if (functions.llama_model_has_encoder(native)) return { reason: "it has an encoder" };
   if (functions.llama_model_is_diffusion(native)) return { reason: "it is a diffusion model" };
+  if (context.memory === null) return { reason: "it is an encoder" };
   const isRecurrent = functions.llama_model_is_recurrent(native) as boolean;
   const isHybrid = functions.llama_model_is_hybrid(native) as boolean;
   if (model.metadata("general.architecture") === UNCUTTABLE_ARCHITECTURE) return "blob";
@@ -113,8 +114,7 @@ function measureParts(
   windowTokens: number,
 ): Pick<MemoryLayout, "tokenPart" | "statePart"> {
   const empty = sizesOf(context);
-  const one = sizesAfter(context, 1);
-  const two = sizesAfter(context, 2);
+  const [one, two] = sizesAt(context, [1, 2]) as [Sizes, Sizes];
   const stateGrowth = two.partial - one.partial;
   const state = { baseBytes: one.partial - stateGrowth, tokenBytes: stateGrowth };
   if (kind === "recurrent") return { tokenPart: NO_PART, statePart: { ...state, maxTokens: 0 } };
@@ -132,12 +132,12 @@ function linear(one: number, two: number): PartSize {
 }
 
 function measureBlob(context: LlamaContext): Pick<MemoryLayout, "tokenPart" | "statePart"> {
-  const steady = sizesAfter(context, STEADY_TOKENS).full;
-  const grown = sizesAfter(context, 2 * STEADY_TOKENS).full;
-  const tokenBytes = Math.ceil(((grown - steady) / STEADY_TOKENS) * GROWTH_MARGIN);
+  const numSteady = Math.min(STEADY_TOKENS, Math.floor(context.numCells / 2));
+  const [steady, grown] = sizesAt(context, [numSteady, 2 * numSteady]) as [Sizes, Sizes];
+  const tokenBytes = Math.ceil(((grown.full - steady.full) / numSteady) * GROWTH_MARGIN);
   return {
     tokenPart: NO_PART,
-    statePart: { baseBytes: steady, tokenBytes, maxTokens: Infinity },
+    statePart: { baseBytes: steady.full, tokenBytes, maxTokens: Infinity },
   };
 }
 
@@ -153,18 +153,22 @@ function sizesOf(context: LlamaContext): Sizes {
   };
 }
 
-function sizesAfter(context: LlamaContext, numTokens: number): Sizes {
+/** @param lengths ascending numbers of tokens */
+function sizesAt(context: LlamaContext, lengths: readonly number[]): Sizes[] {
   const { batch, scratchSequence } = context;
-  for (let start = 0; start < numTokens; start += batch.capacity) {
-    batch.clear();
-    const end = Math.min(start + batch.capacity, numTokens);
-    for (let position = start; position < end; position++) {
-      batch.add(0, position, scratchSequence, position === numTokens - 1);
+  let position = 0;
+  const sizes = lengths.map((length) => {
+    while (position < length) {
+      batch.clear();
+      const end = Math.min(position + batch.capacity, length);
+      for (; position < end; position++) {
+        batch.add(0, position, scratchSequence, position === length - 1);
+      }
+      const status = context.decode();
+      if (status !== 0) throw new Error(`The first forward pass failed with ${status}`);
     }
-    const status = context.decode();
-    if (status !== 0) throw new Error(`The first forward pass failed with ${status}`);
-  }
-  const sizes = sizesOf(context);
+    return sizesOf(context);
+  });
   context.removeRange(scratchSequence, -1, -1);
   return sizes;
 }

@@ -1,8 +1,11 @@
 import type { EngineKvPart } from "../../connector/connector.ts";
-import type { StepItem } from "../model-runner.ts";
+import type { EmbeddingItem, EmbeddingShape, StepItem } from "../model-runner.ts";
 import type { SamplingParams } from "../sampling-params.ts";
 import type { LoraAdapter } from "./adapter.ts";
 import type { MemoryLayout } from "./memory-layout.ts";
+
+/** How the vectors of a text's tokens become one: their mean, the first one, the last one. */
+export type Pooling = "mean" | "cls" | "last";
 
 /** How the model's thread is started. */
 export interface RunnerOptions {
@@ -16,6 +19,8 @@ export interface RunnerOptions {
   readonly numThreads: number;
   readonly kvType: string;
   readonly adapters: readonly LoraAdapter[];
+  /** Undefined: where the model is made for them. A pooling is used instead of the model's own. */
+  readonly embeddings: boolean | Pooling | undefined;
 }
 
 /** The thread's first message. */
@@ -26,12 +31,17 @@ export interface RunnerReady {
   readonly maxModelLen: number;
   readonly numCells: number;
   readonly memory: MemoryLayout;
+  /** Undefined: no embeddings. */
+  readonly embedding: EmbeddingShape | undefined;
+  /** The model writes no text. */
+  readonly isEncoder: boolean;
 }
 
 export type RunnerCommand =
   | { readonly op: "step"; readonly items: readonly StepItem[] }
   | { readonly op: "extract"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
   | { readonly op: "restore"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
+  | { readonly op: "embed"; readonly items: readonly EmbeddingItem[] }
   | { readonly op: "copy"; readonly from: number; readonly to: number; readonly numTokens: number }
   | { readonly op: "trim"; readonly sequence: number; readonly start: number }
   | {

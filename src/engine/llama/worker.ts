@@ -3,6 +3,7 @@ import { messageOf } from "../../core/index.ts";
 import { applyAdapters } from "./adapter.ts";
 import { chooseContextSize } from "./context-size.ts";
 import { LlamaContext } from "./context.ts";
+import { Embedder } from "./embedder.ts";
 import { Forward } from "./forward.ts";
 import { KvTransfer } from "./kv-transfer.ts";
 import { loadLlamaLibrary } from "./library.ts";
@@ -33,6 +34,9 @@ const size = chooseContextSize(model, options);
 const context = new LlamaContext(library, model, { ...options, numCells: size.numCells });
 applyAdapters(library, model, context.native, options.adapters);
 const memory = detectMemoryLayout(model, context);
+const isEncoder =
+  context.memory === null && !model.functions.llama_model_is_diffusion(model.native);
+const embedder = Embedder.open(library, model, isEncoder, options, size.maxModelLen);
 const vocab = new LlamaVocab(library.functions, model.native);
 const forward = new Forward(
   context,
@@ -51,6 +55,8 @@ function run(command: RunnerCommand): unknown {
       return transfer.extract(command.sequence, command.parts);
     case "restore":
       return transfer.restore(command.sequence, command.parts);
+    case "embed":
+      return embedder!.run(command.items);
     case "copy":
       context.copyRange(command.from, command.to, 0, command.numTokens);
       return undefined;
@@ -69,6 +75,7 @@ function run(command: RunnerCommand): unknown {
       return undefined;
     case "close":
       for (const sampler of samplers.values()) sampler[Symbol.dispose]();
+      embedder?.[Symbol.dispose]();
       context[Symbol.dispose]();
       model[Symbol.dispose]();
       return undefined;
@@ -111,5 +118,7 @@ const ready: RunnerReady = {
   maxModelLen: size.maxModelLen,
   numCells: context.numCells,
   memory,
+  embedding: embedder?.shape,
+  isEncoder,
 };
 port.postMessage(ready);

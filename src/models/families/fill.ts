@@ -1,4 +1,4 @@
-import { encodeFloat16 } from "../float16.ts";
+import { encodeFloat16 } from "../../core/index.ts";
 import type { GgufTensorSource } from "../gguf-writer.ts";
 import { GGUF_TENSOR_TYPES, numElementsOf } from "../gguf.ts";
 import { RandomWords } from "../random-words.ts";

@@ -1,12 +1,14 @@
 import { UsageError } from "../../core/index.ts";
+import { CHANNEL, END_MESSAGE, MESSAGE, START } from "../channel-parser.ts";
 import { END_THINK, THINK } from "../message-parser.ts";
 import type { ReasoningStart } from "../message-parser.ts";
 import type { ResponseFormat } from "../response-format.ts";
-import type { ToolDialect } from "../tool-dialect.ts";
+import type { ToolDialect, ToolMarkup } from "../tool-dialect.ts";
 import type { ToolFields, ToolWish } from "../tools.ts";
 import { EMPTY, GbnfRules, choice, literal, textWithout } from "./gbnf.ts";
 import { JsonSchemaGrammar } from "./json-schema.ts";
 import { JsonValues } from "./json-values.ts";
+import { anyMarkupArguments, markupArguments } from "./markup-arguments.ts";
 
 export interface AnswerForm {
   readonly format: ResponseFormat | undefined;
@@ -27,7 +29,11 @@ const MAX_CALLS = 16;
 export function answerGrammar(form: AnswerForm): string | undefined {
   const rules = new GbnfRules();
   const { format, tools, reasoning } = form;
-  const json = format && formatExpression(rules, format);
+  const inFormat = format && formatExpression(rules, format);
+  const json =
+    reasoning === "channels" && inFormat !== undefined
+      ? `${literal(`${CHANNEL}final${MESSAGE}`)} ${inFormat}`
+      : inFormat;
   let root = json;
   if (tools !== undefined) {
     const { wish, dialect } = tools;
@@ -45,6 +51,11 @@ export function answerGrammar(form: AnswerForm): string | undefined {
 
 function thoughts(rules: GbnfRules, reasoning: ReasoningStart): string {
   if (reasoning === "never") return EMPTY;
+  if (reasoning === "channels") {
+    const begin = literal(`${CHANNEL}analysis${MESSAGE}`);
+    const end = literal(`${END_MESSAGE}${START}assistant`);
+    return `(${begin} ${textWithout(rules, END_MESSAGE)} ${end})?`;
+  }
   const rest = `${textWithout(rules, END_THINK)} ${literal(END_THINK)} [ \\t\\n]{0,4}`;
   return reasoning === "begun" ? rest : `(${literal(THINK)} ${rest})?`;
 }
@@ -67,9 +78,10 @@ function callsExpression(rules: GbnfRules, wish: ToolWish, dialect: ToolDialect)
     callExpression(rules, tool, index, wish, dialect),
   );
   const call = rules.rule(choice(calls));
-  const more = wish.isParallel
-    ? rules.repetition(`${literal(between)} ${call}`, 0, MAX_CALLS - 1)
-    : EMPTY;
+  const more =
+    wish.isParallel && between !== undefined
+      ? rules.repetition(`${literal(between)} ${call}`, 0, MAX_CALLS - 1)
+      : EMPTY;
   return `${literal(begin)} ${call} ${more} ${literal(end)}`;
 }
 
@@ -81,12 +93,20 @@ function callExpression(
   dialect: ToolDialect,
 ): string {
   const { name } = tool.function;
-  const { layout, nameEnd, argumentsKey } = dialect;
-  const given = argumentsExpression(rules, tool, `tools[${index}].function.parameters`, wish);
+  const { layout, nameEnd, argumentsKey, markup } = dialect;
+  const given = argumentsExpression(
+    rules,
+    tool,
+    `tools[${index}].function.parameters`,
+    wish,
+    markup,
+  );
   const call =
-    nameEnd === undefined
-      ? `${literal(`{"name": ${JSON.stringify(name)}, "${argumentsKey}": `)} ${given} "}"`
-      : `${literal(name + nameEnd)} ${given}`;
+    markup !== undefined
+      ? `${literal(markup.begin + name + markup.write.nameEnd)} ${given} ${literal(markup.end)}`
+      : nameEnd === undefined
+        ? `${literal(`{"name": ${JSON.stringify(name)}, "${argumentsKey}": `)} ${given} "}"`
+        : `${literal(name + nameEnd)} ${given}`;
   return `${literal(layout.beginCall)} ${call} ${literal(layout.endCall)}`;
 }
 
@@ -96,18 +116,21 @@ function argumentsExpression(
   tool: ToolFields,
   param: string,
   wish: ToolWish,
+  markup: ToolMarkup | undefined,
 ): string {
   const { parameters, strict = false } = tool.function;
   const schema = { type: "object", properties: {}, additionalProperties: false, ...parameters };
-  if (!strict && !(wish.isRequired && isExpressible(schema, param))) {
-    return new JsonValues(rules).object;
-  }
-  return new JsonSchemaGrammar(rules, schema, param).expression();
+  const express = (into: GbnfRules): string =>
+    markup === undefined
+      ? new JsonSchemaGrammar(into, schema, param).expression()
+      : markupArguments(into, markup, schema, param);
+  if (strict || (wish.isRequired && isExpressible(express))) return express(rules);
+  return markup === undefined ? new JsonValues(rules).object : anyMarkupArguments(rules, markup);
 }
 
-function isExpressible(schema: object, param: string): boolean {
+function isExpressible(express: (into: GbnfRules) => string): boolean {
   try {
-    new JsonSchemaGrammar(new GbnfRules(), schema, param).expression();
+    express(new GbnfRules());
     return true;
   } catch (error) {
     if (error instanceof UsageError) return false;

@@ -7,9 +7,14 @@ import { LmServer } from "./lm-server.ts";
 import { parseLmUrl } from "./lm-url.ts";
 import { Rendezvous } from "./rendezvous.ts";
 
+/** The longest wait for the answer of one server of several, or for a connection to it; then it counts as away. */
+const PATIENCE_MS = 500;
+/** Of a lookup, the wait for its turn too: its server may be busy, and is then not away. */
+const LOOKUP_TIMEOUT_MS = 1_000;
+
 /**
  * `lm://host:port[,host:port...]`: cache servers, LMCache's or ours, each holding its share of the values. A server that
- * is away costs its share: what it holds counts as missing while another one answers.
+ * is away costs its share: what it holds counts as missing while another one answers, and no call waits for it.
  *
  * @throws UsageError for an address that cannot be
  */
@@ -17,7 +22,10 @@ export function openLmRemote(url: string, options: RemoteOptions): RemoteStore {
   const parsed = parseLmUrl(url);
   // Who owns the store tells when all of it is away.
   const logger = parsed.hosts.length > 1 ? options.logger : silentLogger;
-  const servers = parsed.hosts.map((host) => new LmServer(host, parsed, { ...options, logger }));
+  const connectTimeoutMs = parsed.hosts.length > 1 ? PATIENCE_MS : undefined;
+  const servers = parsed.hosts.map(
+    (host) => new LmServer(host, parsed, { ...options, logger, connectTimeoutMs }),
+  );
   return new LmRemote(parsed.address, servers);
 }
 
@@ -36,10 +44,15 @@ class LmRemote implements RemoteStore {
   async lookup(names: readonly string[], call: RemoteCall): Promise<number> {
     this.#assertUsable(call);
     if (names.length === 0) return 0;
+    const limited = this.#isAlone ? call : withTimeout(call, LOOKUP_TIMEOUT_MS);
+    // Also of those that none of these names is of: when all are away, the first that is back is to be noticed.
+    if (!this.#isAlone) for (const server of this.#servers) server.tryAgain();
     const gaps = await Promise.all(
       Array.from(this.#sharesOf(names), async ([server, places]) => {
         const asked = places.map((place) => names[place]!);
-        const numFound = await this.#ask(server, call, 0, (to) => to.lookup(asked));
+        const numFound = await this.#ask(server, limited, 0, (to) =>
+          this.#isAlone ? to.lookup(asked) : within(PATIENCE_MS, to.lookup(asked)),
+        );
         return places[numFound] ?? names.length;
       }),
     );
@@ -84,16 +97,25 @@ class LmRemote implements RemoteStore {
     exchange: (connection: LmConnection) => Promise<T>,
   ): Promise<T> {
     try {
+      if (!this.#isAlone && server.failure !== undefined) {
+        server.tryAgain();
+        throw server.failure;
+      }
       return await server.exchange(call, exchange);
     } catch (error) {
+      if (error === tookTooLong) return missing;
       if (!(error instanceof ConnectionError)) throw error;
       const code = this.#isClosed ? "closed" : error.code;
-      if (this.#isClosed || this.#servers.every(({ isAway }) => isAway)) {
+      if (this.#isClosed || this.#servers.every(({ failure }) => failure !== undefined)) {
         const sentence = `${server.name}: ${error.message}`;
         throw new TierError(this.address, code, sentence, { cause: error });
       }
       return missing;
     }
+  }
+
+  get #isAlone(): boolean {
+    return this.#servers.length === 1;
   }
 
   /** Each server's share of the names, by their places. */
@@ -115,5 +137,28 @@ class LmRemote implements RemoteStore {
   #assertUsable({ signal }: RemoteCall): void {
     if (this.#isClosed) throw new TierError(this.address, "closed", "The store is closed");
     signal.throwIfAborted();
+  }
+}
+
+/** Of a wait that was for others on the same connections. */
+const tookTooLong = new Error("It was not this call's turn in time");
+
+function withTimeout(call: RemoteCall, timeoutMs: number): RemoteCall {
+  const limit = new AbortController();
+  setTimeout(() => limit.abort(tookTooLong), timeoutMs).unref();
+  return { ...call, signal: AbortSignal.any([call.signal, limit.signal]) };
+}
+
+/** Rejects when the answer does not come in time, which ends its connection. */
+async function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    const error = new ConnectionError("timeout", `No answer within ${timeoutMs} ms`);
+    timer = setTimeout(() => reject(error), timeoutMs).unref();
+  });
+  try {
+    return await Promise.race([answer, timeout]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -13,25 +13,35 @@ const IDLE_MS = 60_000;
 /** Then the server may be another one, and is asked again what it understands. */
 const REMEMBER_MS = 60_000;
 
+/** A cache server answers within milliseconds. */
+const TRIAL_TIMEOUT_MS = 2_000;
+const TRIAL_NAME = "trial";
+
+export interface LmServerOptions extends RemoteOptions {
+  /** The longest that it may take to connect and to greet. Default: `timeoutMs` for each step. */
+  readonly connectTimeoutMs?: number | undefined;
+}
+
 /** One cache server: connections to it, and whether it was there when it was last asked. */
 export class LmServer implements AsyncDisposable {
   readonly name: string;
   readonly #host: LmHost;
   readonly #url: LmUrl;
-  readonly #options: RemoteOptions;
+  readonly #options: LmServerOptions;
   readonly #pool: ConnectionPool<LmConnection>;
   /** What the server understood last. */
   #dialect: LmDialect | undefined;
   #forgetsAtMs = 0;
-  #isAway = false;
+  #failure: ConnectionError | undefined;
+  #isOnTrial = false;
 
-  constructor(host: LmHost, url: LmUrl, options: RemoteOptions) {
+  constructor(host: LmHost, url: LmUrl, options: LmServerOptions) {
     this.name = hostName(host);
     this.#host = host;
     this.#url = url;
     this.#options = options;
     this.#pool = new ConnectionPool({
-      connect: (signal) => this.#connect(signal),
+      connect: (signal) => this.#connectInTime(signal),
       maxConnections: options.maxConnections,
       maxWaiting: MAX_WAITING,
       idleMs: IDLE_MS,
@@ -40,9 +50,9 @@ export class LmServer implements AsyncDisposable {
     });
   }
 
-  /** Whether the last exchange failed. */
-  get isAway(): boolean {
-    return this.#isAway;
+  /** Why the last exchange failed; undefined when it did not. */
+  get failure(): ConnectionError | undefined {
+    return this.#failure;
   }
 
   /** Rejects with a ConnectionError or with the signal's reason. */
@@ -52,8 +62,8 @@ export class LmServer implements AsyncDisposable {
   ): Promise<T> {
     try {
       const answer = await this.#pool.use(priority, signal, exchange);
-      if (this.#isAway) this.#options.logger.info(`Cache server ${this.name} answers again`);
-      this.#isAway = false;
+      if (this.#failure) this.#options.logger.info(`Cache server ${this.name} answers again`);
+      this.#failure = undefined;
       return answer;
     } catch (error) {
       if (error instanceof ConnectionError) this.#noticeAway(error);
@@ -61,16 +71,46 @@ export class LmServer implements AsyncDisposable {
     }
   }
 
+  /** Asks a server that was away whether it is there again. Nobody waits for that. */
+  tryAgain(): void {
+    if (this.#failure === undefined || this.#isOnTrial) return;
+    this.#isOnTrial = true;
+    const signal = AbortSignal.timeout(TRIAL_TIMEOUT_MS);
+    void this.exchange({ priority: "lookup", signal }, (to) => to.lookup([TRIAL_NAME]))
+      .catch((error: unknown) => {
+        if (!(error instanceof ConnectionError) && !signal.aborted) throw error;
+      })
+      .finally(() => {
+        this.#isOnTrial = false;
+      });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#pool[Symbol.asyncDispose]();
   }
 
-  #noticeAway({ code, message }: ConnectionError): void {
-    if (this.#isAway || code === "closed") return;
-    this.#isAway = true;
+  #noticeAway(failure: ConnectionError): void {
+    const { code, message } = failure;
+    if (this.#failure !== undefined || code === "closed") return;
+    this.#failure = failure;
     this.#options.logger.warn(
       `Cache server ${this.name} does not answer, its share counts as missing: ${message}`,
     );
+  }
+
+  async #connectInTime(signal: AbortSignal): Promise<LmConnection> {
+    const { connectTimeoutMs } = this.#options;
+    if (connectTimeoutMs === undefined) return await this.#connect(signal);
+    const limit = new AbortController();
+    const timer = setTimeout(() => {
+      const sentence = `No connection within ${connectTimeoutMs} ms`;
+      limit.abort(new ConnectionError("timeout", sentence));
+    }, connectTimeoutMs).unref();
+    try {
+      return await this.#connect(AbortSignal.any([signal, limit.signal]));
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #connect(signal: AbortSignal): Promise<LmConnection> {

@@ -55,6 +55,10 @@ export class DiskTier implements Tier {
     return this.#parts.scanner.adopted;
   }
 
+  get isUp(): boolean {
+    return !this.#parts.outage.isSuspect;
+  }
+
   async lookup(keys: readonly ChunkKey[]): Promise<number> {
     this.#begin();
     let num = 0;

@@ -1,7 +1,8 @@
 import type { ChunkKey } from "../../core/index.ts";
 import type { KvBuffer, MemoryPool } from "../../memory/index.ts";
-import type { RemoteStore } from "../../remotes/index.ts";
+import type { RemotePriority, RemoteStore } from "../../remotes/index.ts";
 import { readChunkHeader } from "../chunk-file.ts";
+import type { ChunkSerde } from "./chunk-serde.ts";
 import { Deadline } from "./deadline.ts";
 import type { KnownChunks } from "./known-chunks.ts";
 import type { LeasedChunks } from "./leased-chunks.ts";
@@ -10,6 +11,7 @@ import type { RemoteHealth } from "./remote-health.ts";
 
 export interface ChunkFetcherOptions {
   readonly store: RemoteStore;
+  readonly serde: ChunkSerde;
   readonly pool: MemoryPool;
   readonly nameOf: (key: ChunkKey) => string;
   readonly timeoutMs: number;
@@ -24,6 +26,7 @@ type OnFetched = (buffer: KvBuffer | undefined) => void;
 
 interface Fetch {
   readonly deadline: Deadline;
+  readonly priority: RemotePriority;
   readonly waiters: Set<OnFetched>;
   /** Set when the chunk is removed meanwhile: whoever waits may have it, and nobody else. */
   isStale: boolean;
@@ -40,10 +43,11 @@ export class ChunkFetcher {
   }
 
   /**
+   * @param priority counts for who comes first; whoever joins has its fetch
    * @returns how to leave, after which `done` is not called any more; undefined when the pool has no slab
    *   to read into: `done` is then never called
    */
-  start(key: ChunkKey, done: OnFetched): (() => void) | undefined {
+  start(key: ChunkKey, done: OnFetched, priority: RemotePriority): (() => void) | undefined {
     let fetch = this.#fetches.get(key);
     if (fetch === undefined || fetch.deadline.signal.aborted) {
       if (this.#options.health.isDown) {
@@ -53,7 +57,7 @@ export class ChunkFetcher {
       // Before the length is known: what waits for its turn must not find the pool full then.
       const buffer = this.#options.pool.tryAllocate(this.#options.pool.slabBytes);
       if (buffer === undefined) return undefined;
-      fetch = this.#begin(key, buffer);
+      fetch = this.#begin(key, buffer, priority);
     }
     const { waiters, deadline } = fetch;
     waiters.add(done);
@@ -76,9 +80,9 @@ export class ChunkFetcher {
     await Promise.all(this.#running);
   }
 
-  #begin(key: ChunkKey, buffer: KvBuffer): Fetch {
+  #begin(key: ChunkKey, buffer: KvBuffer, priority: RemotePriority): Fetch {
     const deadline = new Deadline(this.#options.store.address, this.#options.timeoutMs);
-    const fetch: Fetch = { deadline, waiters: new Set(), isStale: false };
+    const fetch: Fetch = { deadline, priority, waiters: new Set(), isStale: false };
     this.#fetches.set(key, fetch);
     const running = this.#run(key, buffer, fetch).finally(() => {
       this.#running.delete(running);
@@ -104,19 +108,22 @@ export class ChunkFetcher {
   }
 
   async #get(key: ChunkKey, buffer: KvBuffer, fetch: Fetch): Promise<boolean> {
-    const { store, nameOf, known, health } = this.#options;
+    const { store, serde, nameOf, known, health } = this.#options;
     let isTooLarge = false;
     const allocate = (byteLength: number): Uint8Array | undefined => {
       isTooLarge = byteLength > buffer.capacityBytes;
-      if (isTooLarge) return undefined;
-      buffer.resize(byteLength);
-      return buffer.bytes;
+      return isTooLarge ? undefined : serde.place(buffer.capacity, byteLength);
     };
+    const { priority } = fetch;
     const { signal } = fetch.deadline;
-    const byteLength = await store.get(nameOf(key), allocate, { signal, priority: "get" });
+    const byteLength = await store.get(nameOf(key), allocate, { signal, priority });
     // Somebody has evicted it.
     if (byteLength === undefined && !isTooLarge) known.delete(key);
-    const fault = isTooLarge ? "it is larger than a chunk" : faultOf(byteLength, buffer, key);
+    let fault = isTooLarge ? "it is larger than a chunk" : undefined;
+    if (byteLength !== undefined) {
+      const isWhole = await serde.decode(buffer, byteLength);
+      fault = isWhole ? faultOf(buffer, key) : "no whole value of this form";
+    }
     if (fault !== undefined) this.#removeDamaged(key, fault);
     if (byteLength === undefined || fault !== undefined) return false;
     if (!fetch.isStale) known.add(key, byteLength);
@@ -144,16 +151,11 @@ export class ChunkFetcher {
 }
 
 /** Why these bytes are not the chunk of this key. The payload is checked when it is used. */
-function faultOf(
-  byteLength: number | undefined,
-  buffer: KvBuffer,
-  key: ChunkKey,
-): string | undefined {
-  if (byteLength === undefined) return undefined;
+function faultOf(buffer: KvBuffer, key: ChunkKey): string | undefined {
   const header = readChunkHeader(buffer.bytes);
   if (header === undefined) return "no whole header of this version";
   if (header.key !== key) return "the header has another key";
-  return header.headerBytes + header.payloadBytes === byteLength
+  return header.headerBytes + header.payloadBytes === buffer.byteLength
     ? undefined
     : "it has another size than its header says";
 }

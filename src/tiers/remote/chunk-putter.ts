@@ -2,6 +2,7 @@ import type { ChunkKey } from "../../core/index.ts";
 import type { KvBuffer } from "../../memory/index.ts";
 import type { RemoteStore } from "../../remotes/index.ts";
 import type { Chunk } from "../tier.ts";
+import type { ChunkSerde } from "./chunk-serde.ts";
 import { Deadline } from "./deadline.ts";
 import type { KnownChunks } from "./known-chunks.ts";
 import type { TierCounters } from "../tier-counters.ts";
@@ -14,6 +15,7 @@ const PUT_TIMEOUT_MS = 60_000;
 
 export interface ChunkPutterOptions {
   readonly store: RemoteStore;
+  readonly serde: ChunkSerde;
   readonly nameOf: (key: ChunkKey) => string;
   /** Accepted and not yet put; the bytes stay in the pool as long. */
   readonly maxInFlightBytes: number;
@@ -131,19 +133,21 @@ export class ChunkPutter {
 
   /** @returns undefined if the chunk was no longer to be put */
   async #put(put: Put, deadline: Deadline): Promise<boolean | undefined> {
-    const { store, nameOf, known, counters, health } = this.#options;
+    const { store, serde, nameOf, known, counters, health } = this.#options;
     const { key, buffer } = put;
     if (put.isCancelled) return undefined;
     if (health.isDown) return false;
+    using value = await serde.encode(buffer);
+    if (value === undefined) return false;
     try {
       const call = { signal: deadline.signal, priority: "put" } as const;
-      if (!(await store.put(nameOf(key), buffer.bytes, call))) return false;
+      if (!(await store.put(nameOf(key), value.bytes, call))) return false;
     } catch (error) {
       const failure = deadline.explain(error);
       if (failure !== undefined) health.report(failure);
       return false;
     }
-    known.add(key, buffer.byteLength);
+    known.add(key, value.byteLength);
     counters.numStored++;
     health.worked();
     return true;

@@ -1,2 +1,3 @@
+export { Int8Serde } from "./int8-serde.ts";
 export { RemoteTier } from "./remote-tier.ts";
 export type { RemoteTierOptions } from "./remote-tier.ts";

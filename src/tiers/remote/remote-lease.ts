@@ -1,13 +1,15 @@
 import type { ChunkKey } from "../../core/index.ts";
 import type { KvBuffer } from "../../memory/index.ts";
 import { ReadAhead } from "../disk/index.ts";
-import type { Lease } from "../tier.ts";
+import type { Lease, LoadPriority } from "../tier.ts";
 
 /**
  * Each hand-over to the engine wakes two threads, which takes processor time from the transfer itself. Chunks come
  * less than a millisecond apart on a fast network; on a slow one this is nothing.
  */
 const MAX_GATHER_MS = 3;
+/** A request that wants a chunk which is being prefetched waits for it: so there are few of those at a time. */
+const MAX_PREFETCHES = 2;
 
 export interface RemoteLeaseOptions {
   readonly keys: readonly ChunkKey[];
@@ -21,6 +23,7 @@ export interface RemoteLeaseOptions {
   readonly fetch: (
     key: ChunkKey,
     done: (buffer: KvBuffer | undefined) => void,
+    priority: LoadPriority,
   ) => (() => void) | undefined;
   readonly onDispose: () => void;
 }
@@ -36,11 +39,17 @@ export class RemoteLease implements Lease {
     this.#options = options;
   }
 
-  async *load(from: number, signal: AbortSignal): AsyncGenerator<KvBuffer, void, undefined> {
+  async *load(
+    from: number,
+    signal: AbortSignal,
+    priority: LoadPriority = "request",
+  ): AsyncGenerator<KvBuffer, void, undefined> {
+    const isPrefetch = priority === "prefetch";
+    const maxReadAhead = isPrefetch ? MAX_PREFETCHES : this.#options.maxReadAhead;
     const reads = new ReadAhead();
     const leaves: (() => void)[] = [];
     const start = (key: ChunkKey, done: (buffer: KvBuffer | undefined) => void): boolean => {
-      const leave = this.#start(key, done);
+      const leave = this.#start(key, done, priority);
       if (leave !== undefined) leaves.push(leave);
       return leave !== undefined;
     };
@@ -52,7 +61,7 @@ export class RemoteLease implements Lease {
     let next = from;
     try {
       while (!signal.aborted) {
-        while (next < this.keys.length && reads.size < this.#options.maxReadAhead) {
+        while (next < this.keys.length && reads.size < maxReadAhead) {
           if (!reads.begin(this.keys[next]!, (key, _, done) => start(key, done))) break;
           next++;
         }
@@ -85,9 +94,13 @@ export class RemoteLease implements Lease {
     clearTimeout(timer);
   }
 
-  #start(key: ChunkKey, done: (buffer: KvBuffer | undefined) => void): (() => void) | undefined {
+  #start(
+    key: ChunkKey,
+    done: (buffer: KvBuffer | undefined) => void,
+    priority: LoadPriority,
+  ): (() => void) | undefined {
     const buffer = this.#isDisposed ? undefined : this.#options.buffers.get(key);
-    if (buffer === undefined) return this.#options.fetch(key, done);
+    if (buffer === undefined) return this.#options.fetch(key, done, priority);
     done(buffer.retain());
     return () => {};
   }

@@ -2,9 +2,10 @@ import { type ChunkKey, type Logger, TierError, silentLogger } from "../../core/
 import type { KvBuffer, MemoryPool } from "../../memory/index.ts";
 import type { RemoteCall, RemotePriority, RemoteStore } from "../../remotes/index.ts";
 import { type ChunkNaming, chunkNamePrefix } from "../disk/index.ts";
-import type { Chunk, Lease, Tier, TierStats } from "../tier.ts";
+import type { Chunk, Lease, LoadPriority, Tier, TierStats } from "../tier.ts";
 import { ChunkFetcher } from "./chunk-fetcher.ts";
 import { ChunkPutter } from "./chunk-putter.ts";
+import { type ChunkSerde, naiveSerde } from "./chunk-serde.ts";
 import { Deadline } from "./deadline.ts";
 import { KnownChunks, MAX_KNOWN_CHUNKS } from "./known-chunks.ts";
 import { LeasedChunks } from "./leased-chunks.ts";
@@ -26,11 +27,13 @@ const GATHERED_BYTES = 4 << 20;
 const MAX_READ_AHEAD_CHUNKS = 64;
 const NAMES_PER_REMOVAL = 512;
 
-export interface RemoteTierOptions extends Partial<ChunkNaming> {
+export interface RemoteTierOptions extends Partial<Omit<ChunkNaming, "format">> {
   /** Owned. */
   readonly store: RemoteStore;
   readonly pool: MemoryPool;
   readonly modelName: string;
+  /** Default: chunks are stored as they are. */
+  readonly serde?: ChunkSerde | undefined;
   /** The longest that one chunk may take. */
   readonly timeoutMs: number;
   /** Accepted and not yet put; the bytes stay in the pool as long. Default: a quarter of the pool. */
@@ -65,14 +68,21 @@ export class RemoteTier implements Tier {
   #closing: Promise<void> | undefined;
 
   constructor(options: RemoteTierOptions) {
-    const { store, pool, timeoutMs, logger = silentLogger, random = Math.random } = options;
+    const {
+      store,
+      pool,
+      serde = naiveSerde,
+      timeoutMs,
+      logger = silentLogger,
+      random = Math.random,
+    } = options;
     const quarterBytes = Math.max(pool.slabBytes, pool.capacityBytes / 4);
     this.#store = store;
     this.#pool = pool;
     this.#timeoutMs = timeoutMs;
     this.#namePrefix = chunkNamePrefix(
       {
-        format: options.format ?? "warmkv",
+        format: serde.format,
         modelName: options.modelName,
         worldSize: options.worldSize ?? 1,
         workerId: options.workerId ?? 0,
@@ -90,6 +100,7 @@ export class RemoteTier implements Tier {
     });
     const parts = {
       store,
+      serde,
       nameOf: (key: ChunkKey) => this.#namePrefix + key,
       known: this.#known,
       counters: this.#counters,
@@ -98,6 +109,10 @@ export class RemoteTier implements Tier {
     this.#fetcher = new ChunkFetcher({ ...parts, pool, timeoutMs, leased });
     const { maxInFlightBytes = quarterBytes } = options;
     this.#putter = new ChunkPutter({ ...parts, maxInFlightBytes });
+  }
+
+  get isUp(): boolean {
+    return !this.#health.isDown;
   }
 
   async lookup(keys: readonly ChunkKey[]): Promise<number> {
@@ -121,7 +136,7 @@ export class RemoteTier implements Tier {
       buffers,
       maxReadAhead: Math.min(Math.max(maxReadAhead, 2), MAX_READ_AHEAD_CHUNKS),
       numGathered: Math.max(1, Math.floor(GATHERED_BYTES / slabBytes)),
-      fetch: (key, done) => this.#fetch(key, done),
+      fetch: (key, done, priority) => this.#fetch(key, done, priority),
       onDispose: () => this.#leased.release(held),
     });
   }
@@ -199,10 +214,16 @@ export class RemoteTier implements Tier {
     await this.#store[Symbol.asyncDispose]();
   }
 
-  #fetch(key: ChunkKey, done: (buffer: KvBuffer | undefined) => void): (() => void) | undefined {
+  #fetch(
+    key: ChunkKey,
+    done: (buffer: KvBuffer | undefined) => void,
+    priority: LoadPriority,
+  ): (() => void) | undefined {
     const shared = this.#leased.get(key);
     // Once the tier is closed the pool may go.
-    if (shared === undefined && this.#closing === undefined) return this.#fetcher.start(key, done);
+    if (shared === undefined && this.#closing === undefined) {
+      return this.#fetcher.start(key, done, priority === "request" ? "get" : "prefetch");
+    }
     done(shared);
     return () => {};
   }

@@ -8,12 +8,12 @@ const STEP_TOKENS = 256;
 /** A model and one sequence of it, in this thread: one at a time, so equal steps give equal bits. */
 export class FamilyContext implements Disposable {
   readonly context: LlamaContext;
-  readonly #model: LlamaModel;
+  readonly model: LlamaModel;
 
   constructor(path: string) {
     const library = loadLlamaLibrary();
-    this.#model = new LlamaModel(library, { path, numGpuLayers: 0 });
-    this.context = new LlamaContext(library, this.#model, {
+    this.model = new LlamaModel(library, { path, numGpuLayers: 0 });
+    this.context = new LlamaContext(library, this.model, {
       numCells: 2048,
       numSequences: 1,
       numBatchTokens: STEP_TOKENS,
@@ -57,7 +57,7 @@ export class FamilyContext implements Disposable {
 
   [Symbol.dispose](): void {
     this.context[Symbol.dispose]();
-    this.#model[Symbol.dispose]();
+    this.model[Symbol.dispose]();
   }
 }
 

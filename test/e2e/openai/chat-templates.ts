@@ -12,6 +12,9 @@ export const chatTemplates = {
   llama3: `${TOOLS}{# ipython "parameters" #}${CHATML}`,
   mistral: `${TOOLS}{# [TOOL_CALLS] #}${CHATML}`,
   mistralNamed: `${TOOLS}{# [TOOL_CALLS] [ARGS] #}${CHATML}`,
+  qwenCoder: `${TOOLS}{# <tool_call> <function= <parameter= #}${CHATML}`,
+  glm: `${TOOLS}{# <tool_call> <arg_key> #}${CHATML}`,
+  channels: `${TOOLS}{# <|channel|>commentary to=functions. <|message|> #}${CHATML}`,
   thinking: `${CHATML}{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}`,
   unknown: `${TOOLS}${CHATML}`,
 } as const;

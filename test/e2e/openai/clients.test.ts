@@ -64,7 +64,7 @@ describe("the openai client", () => {
     }
   });
 
-  it.each(["hermes", "llama3", "mistral", "mistralNamed"] as const)(
+  it.each(["hermes", "llama3", "mistral", "mistralNamed", "qwenCoder", "glm", "channels"] as const)(
     "is given the call that it requires, whole and streamed, by a model of the %s form",
     async (template) => {
       await using other = await TestServer.start(template, "--max-model-len", "4096");

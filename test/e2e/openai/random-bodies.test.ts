@@ -6,7 +6,7 @@ import { TestServer } from "./test-server.ts";
 const NUM_RUNS = Number(process.env["WARMKV_NUM_REAL_BODIES"] ?? 150);
 
 it("random bodies never crash the real server and never get a 500", async () => {
-  await using server = await TestServer.start("hermes", "--max-model-len", "256");
+  await using server = await TestServer.start("hermes", "--max-model-len", "256", "--embeddings");
   const numByStatus = new Map<number, number>();
   await fc.assert(
     fc.asyncProperty(request, async ({ path, body }) => {

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { answerGrammar } from "../../../src/openai/grammar/index.ts";
 import type { AnswerForm } from "../../../src/openai/grammar/index.ts";
-import { MessageParser } from "../../../src/openai/message-parser.ts";
+import { messageParsers } from "../../../src/openai/chat-format.ts";
 import type { MessagePart } from "../../../src/openai/message-parser.ts";
 import { toolDialectOf } from "../../../src/openai/tool-dialect.ts";
-import type { ToolDialect } from "../../../src/openai/tool-dialect.ts";
+import type { ToolDialect, ToolMarkup } from "../../../src/openai/tool-dialect.ts";
 import type { ToolFields } from "../../../src/openai/tools.ts";
 import { chatTemplates } from "./chat-templates.ts";
 import { GrammarWalker } from "./grammar-walker.ts";
@@ -37,14 +37,15 @@ const strictTools: readonly ToolFields[] = tools.map((tool) => ({
   function: { ...tool.function, strict: true },
 }));
 
-const { hermes, llama3, mistral, mistralNamed } = chatTemplates;
-const dialects = Object.entries({ hermes, llama3, mistral, mistralNamed }).map(
-  ([name, source]): [string, ToolDialect] => [name, toolDialectOf(source)!],
-);
+const { hermes, llama3, mistral, mistralNamed, qwenCoder, glm } = chatTemplates;
+const sources = { hermes, llama3, mistral, mistralNamed, qwenCoder, glm };
+const dialects = Object.entries(sources).map(([name, source]): [string, ToolDialect] => [
+  name,
+  toolDialectOf(source)!,
+]);
 
-function partsOf(form: AnswerForm, text: string): MessagePart[] {
-  const { reasoning, tools: given } = form;
-  const parser = new MessageParser({ reasoning, dialect: given!.dialect, isParallel: true });
+function partsOf({ reasoning, tools: given }: AnswerForm, text: string): MessagePart[] {
+  const parser = messageParsers(reasoning, given)();
   return [...parser.push(text), ...parser.end()];
 }
 
@@ -85,9 +86,18 @@ describe.each(dialects)("calls as %s writes them", (_, dialect) => {
     const form: AnswerForm = { format: undefined, reasoning: "never", tools: { wish, dialect } };
     const grammar = answerGrammar(form)!;
     const { begin, beginCall, endCall, end } = dialect.layout;
+    const markedUp = (name: string, given: string, markup: ToolMarkup): string => {
+      const { keyEnd, valueEnd, nameEnd } = markup.write;
+      const members = Object.entries(JSON.parse(given) as Record<string, unknown>).map(
+        ([key, value]) => `${markup.keyBegin}${key}${keyEnd}${String(value)}${valueEnd}`,
+      );
+      return `${markup.begin}${name}${nameEnd}${members.join("")}${markup.end}`;
+    };
     const callOf = (name: string, given: string): string => {
-      const call =
-        dialect.nameEnd === undefined
+      const { markup } = dialect;
+      const call = markup
+        ? markedUp(name, given, markup)
+        : dialect.nameEnd === undefined
           ? `{"name": "${name}", "${dialect.argumentsKey}": ${given}}`
           : `${name}${dialect.nameEnd}${given}`;
       return begin + beginCall + call + endCall + end;
@@ -120,6 +130,46 @@ describe.each(dialects)("calls as %s writes them", (_, dialect) => {
         "toolCall",
       ]);
     }
+  });
+});
+
+describe("answers in channels", () => {
+  const dialect = toolDialectOf(chatTemplates.channels)!;
+  const thoughts = "<|channel|>analysis<|message|>a <b</see><|end|><|start|>assistant";
+  const callOf = (name: string, given: string): string =>
+    `<|channel|>commentary to=functions.${name} <|constrain|>json<|message|>${given}`;
+
+  it("are calls that a model of no skill writes when it must", () => {
+    const wish = { tools, isRequired: true, isParallel: true };
+    const form: AnswerForm = { format: undefined, reasoning: "channels", tools: { wish, dialect } };
+    const grammar = answerGrammar(form)!;
+    const withoutThoughts = answerGrammar({ ...form, reasoning: "never" })!;
+    for (let seed = 0; seed < 10; seed++) {
+      const parts = partsOf(form, walker.write(withoutThoughts, seed)!);
+      const calls = parts.filter((part) => part.kind === "toolCall" && part.id !== undefined);
+      expect(calls).toHaveLength(1);
+    }
+    expect(walker.accepts(grammar, thoughts + callOf("now", "{}"))).toBe(true);
+    expect(walker.accepts(grammar, `${thoughts}<|channel|>final<|message|>no`)).toBe(false);
+  });
+
+  it("are free where strict tools may be called, and their calls are not", () => {
+    const wish = { tools: strictTools, isRequired: false, isParallel: true };
+    const form: AnswerForm = { format: undefined, reasoning: "channels", tools: { wish, dialect } };
+    const grammar = answerGrammar(form)!;
+    for (const text of ["<|channel|>final<|message|>yes", callOf("weather", '{"town": "Bern"}')]) {
+      expect(walker.accepts(grammar, thoughts + text), text).toBe(true);
+      expect(walker.accepts(grammar, text), text).toBe(true);
+    }
+    expect(walker.accepts(grammar, thoughts + callOf("weather", "{}"))).toBe(false);
+    expect(walker.accepts(grammar, thoughts + callOf("then", "{}"))).toBe(false);
+  });
+
+  it("have their format in the last channel", () => {
+    const format = { type: "json_object" } as const;
+    const grammar = answerGrammar({ format, reasoning: "channels", tools: undefined })!;
+    expect(walker.accepts(grammar, `${thoughts}<|channel|>final<|message|>{"a": 1}`)).toBe(true);
+    expect(walker.accepts(grammar, `${thoughts}{"a": 1}`)).toBe(false);
   });
 });
 

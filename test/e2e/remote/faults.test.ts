@@ -1,95 +1,28 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type TestAnswer,
-  type TestEngine,
-  answer,
-  expectSameUpToRounding,
-  openEngine,
-  promptOf,
-} from "../engine/engines.ts";
+import type { TestEngine } from "../engine/engines.ts";
 import { CacheServerProcess } from "./cache-server-process.ts";
+import { Clients, NUM_CLIENTS, close, openEngineWith } from "./clients.ts";
 import { type Fault, FaultProxy } from "./fault-proxy.ts";
-
-/** More of them take longer: `WARMKV_TEST_CLIENTS=8` is the whole form of these tests. */
-const NUM_CLIENTS = Number(process.env["WARMKV_TEST_CLIENTS"] ?? 2);
-const PROMPT_TOKENS = 1_200;
-/** The longest that a load may wait; a lookup waits no longer either. */
-const LOAD_BUDGET_MS = 2_000;
-/** Other work on the machine. */
-const SLACK_MS = 2_000;
-/** Requests side by side are computed in batches that differ from time to time: up to 0.15 without any cache. */
-const TOLERANCE = 0.3;
-
-const prompts = Array.from({ length: NUM_CLIENTS }, (_, seed) => promptOf(PROMPT_TOKENS, seed + 1));
-
-interface TimedAnswer extends TestAnswer {
-  readonly durationMs: number;
-}
 
 let server: CacheServerProcess;
 let proxy: FaultProxy;
-let plain: TestEngine;
 let engine: TestEngine;
-let expected: readonly TimedAnswer[];
-let coldMs: number;
+let clients: Clients;
 
 beforeAll(async () => {
+  clients = await Clients.start();
   server = await CacheServerProcess.start();
   proxy = await FaultProxy.start(server.port);
-  plain = await openEngine();
-  engine = await openEngine({
-    cacheOptions: {
-      // Nothing is kept here: each request needs the server.
-      localCpu: false,
-      maxLocalCpuSize: "64MiB",
-      remoteUrl: `lm://127.0.0.1:${proxy.port}`,
-      blockingTimeoutSecs: LOAD_BUDGET_MS / 1000,
-    },
-  });
-  expected = await askAll(plain);
-  coldMs = Math.max(...expected.map(({ durationMs }) => durationMs));
-  await askAll(engine);
+  engine = await openEngineWith(`lm://127.0.0.1:${proxy.port}`);
 });
 afterAll(async () => {
-  const { pool } = engine.cache!;
-  await engine[Symbol.asyncDispose]();
-  pool.assertAllFree();
-  await plain[Symbol.asyncDispose]();
+  await close(engine);
   await proxy[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
 });
 
-async function askAll({ engine: asked }: TestEngine): Promise<TimedAnswer[]> {
-  return await Promise.all(
-    prompts.map(async (prompt) => {
-      const startedMs = performance.now();
-      const answered = await answer(asked, prompt);
-      return { ...answered, durationMs: performance.now() - startedMs };
-    }),
-  );
-}
-
-/** All requests are answered rightly, none of them much later than it would have been without a cache. */
-async function askDuringFault(): Promise<number[]> {
-  const answers = await askAll(engine);
-  for (const [client, each] of answers.entries()) {
-    expectSameUpToRounding(each, expected[client]!, TOLERANCE);
-    expect(each.durationMs).toBeLessThan(2 * coldMs + LOAD_BUDGET_MS + SLACK_MS);
-  }
-  return answers.map(({ numCachedTokens }) => numCachedTokens);
-}
-
-/** Without anything being restarted here, all of it comes from the server again. */
-async function warm(): Promise<void> {
-  const isWarm = async (): Promise<boolean> => {
-    const answers = await askAll(engine);
-    await engine.cache!.flush();
-    return answers.every(({ numCachedTokens }) => numCachedTokens === PROMPT_TOKENS - 1);
-  };
-  await expect.poll(isWarm, { timeout: 60_000, interval: 200 }).toBe(true);
-  // Nothing leaks: with nothing under way every slab is home.
-  await expect.poll(() => engine.cache!.pool.usedBytes).toBe(0);
-}
+const ask = (): Promise<number[]> => clients.ask(engine);
+const becomeWarm = (): Promise<void> => clients.becomeWarm(engine);
 
 describe(`a cache server that ${NUM_CLIENTS} clients need`, () => {
   const faults: readonly [string, Fault][] = [
@@ -111,56 +44,46 @@ describe(`a cache server that ${NUM_CLIENTS} clients need`, () => {
     ["resets within the body of its answer", { kind: "reset", after: "answer", numBytes: 50_000 }],
   ];
 
-  test("answers as it should", warm);
+  test("answers as it should", becomeWarm);
 
   test.each(faults)("%s: requests succeed, and are warm again afterwards", async (_, fault) => {
     await proxy.set(fault);
-    await askDuringFault();
-    await askDuringFault();
+    await ask();
+    await ask();
     await proxy.set({ kind: "none" });
-    await warm();
+    await becomeWarm();
   });
 
   test("is frozen: requests succeed, and are warm again when it goes on", async () => {
     server.signal("SIGSTOP");
-    await askDuringFault();
-    expect(await askDuringFault()).toEqual(prompts.map(() => 0));
+    await ask();
+    expect(await ask()).toEqual(clients.numCachedWhenCold);
     server.signal("SIGCONT");
-    await warm();
+    await becomeWarm();
   });
 
   test("is frozen while requests run", async () => {
-    const asked = askDuringFault();
+    const asked = ask();
     await new Promise((resolve) => setTimeout(resolve, 20));
     server.signal("SIGSTOP");
     await asked;
     server.signal("SIGCONT");
-    await warm();
+    await becomeWarm();
   });
 
   test("is killed, and comes back with nothing: requests succeed, and are warm again", async () => {
-    const asked = askDuringFault();
+    const asked = ask();
     await server[Symbol.asyncDispose]();
     await asked;
-    expect(await askDuringFault()).toEqual(prompts.map(() => 0));
+    expect(await ask()).toEqual(clients.numCachedWhenCold);
     server = await CacheServerProcess.start(server.port);
-    await warm();
+    await becomeWarm();
   });
 });
 
 test("a server whose name nobody knows costs nothing but the hits", async () => {
-  await using lonely = await openEngine({
-    cacheOptions: {
-      localCpu: false,
-      maxLocalCpuSize: "64MiB",
-      remoteUrl: "lm://no-such-host.invalid:65432",
-      blockingTimeoutSecs: LOAD_BUDGET_MS / 1000,
-    },
-  });
-  for (const answers of [await askAll(lonely), await askAll(lonely)]) {
-    for (const [client, each] of answers.entries()) {
-      expectSameUpToRounding(each, expected[client]!, TOLERANCE);
-      expect(each.durationMs).toBeLessThan(2 * coldMs + LOAD_BUDGET_MS + SLACK_MS);
-    }
+  await using lonely = await openEngineWith("lm://no-such-host.invalid:65432");
+  for (let round = 0; round < 2; round++) {
+    expect(await clients.ask(lonely)).toEqual(clients.numCachedWhenCold);
   }
 });

@@ -305,6 +305,7 @@ describe("CacheEngine, by hand:", () => {
     expect(disk.numLeases).toBe(0);
     expect(await fixture.cache.prefetch(tokens, never)).toBe(1100);
     expect(disk.numLoaded).toBe(5);
+    expect(new Set(disk.priorities)).toEqual(new Set(["prefetch"]));
   });
 
   test("prefetch() stops at an abort and tells what is there", async () => {

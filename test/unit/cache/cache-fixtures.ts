@@ -21,6 +21,7 @@ import {
   type Chunk,
   CpuTier,
   type Lease,
+  type LoadPriority,
   LruPolicy,
   type Tier,
   type TierStats,
@@ -29,15 +30,15 @@ import {
 
 const CHUNK_TOKENS = 256;
 /** Bytes of KV per token, and in front of each part. */
-const ROW_BYTES = 16;
-const BASE_BYTES = 24;
+export const ROW_BYTES = 16;
+export const BASE_BYTES = 24;
 
 export const layout: EngineKvLayout = {
   fingerprint: "0f".repeat(16),
   modelName: "fake",
   kvDtype: "half",
   tokenPartBytes: (numTokens) => BASE_BYTES + numTokens * ROW_BYTES,
-  stateBytes: 0,
+  statePartBytes: () => 0,
 };
 
 function makePool({ numSlabs = 64, chunkTokens = CHUNK_TOKENS, isNative = true }): MemoryPool {
@@ -94,6 +95,8 @@ export interface CacheFixtureOptions {
   readonly localCpu?: boolean;
   /** Memory that native code can reach. */
   readonly isNative?: boolean;
+  /** Default: a dense model's. */
+  readonly layout?: EngineKvLayout;
 }
 
 export function makeCache(options: CacheFixtureOptions = {}): CacheFixture {
@@ -105,7 +108,7 @@ export function makeCache(options: CacheFixtureOptions = {}): CacheFixture {
   const tiers = [...(cpu ? [cpu] : []), ...(options.lowerTiers?.(pool) ?? [])];
   const cache = new CacheEngine({
     instanceId: "test",
-    layout,
+    layout: options.layout ?? layout,
     chunkTokens,
     tiers: new TierStack({ tiers, hotTier: cpu, clock, logger: log }),
     pool,
@@ -129,6 +132,8 @@ export class CopyTier implements Tier {
   readonly chunks = new Map<string, Uint8Array>();
   readonly #pool: MemoryPool;
   numLoaded = 0;
+  /** Of the loads. */
+  readonly priorities: LoadPriority[] = [];
   numLeases = 0;
   /** What the next calls fail with. */
   failure: TierErrorCode | undefined;
@@ -152,7 +157,10 @@ export class CopyTier implements Tier {
     this.numLeases++;
     return {
       keys: held,
-      load: (from, signal) => this.#load(held.slice(from), signal),
+      load: (from, signal, priority = "request") => {
+        this.priorities.push(priority);
+        return this.#load(held.slice(from), signal);
+      },
       [Symbol.dispose]: () => {
         if (!isDisposed) this.numLeases--;
         isDisposed = true;
@@ -303,14 +311,14 @@ export class FakeEngine implements EngineKv {
   }
 }
 
-function baseOf(part: EngineKvPart): Buffer {
+export function baseOf(part: EngineKvPart): Buffer {
   return Buffer.from(`${part.kind} ${part.end - part.start}`.padEnd(BASE_BYTES));
 }
 
 const rowCache = new WeakMap<ArrayBufferLike, Buffer[]>();
 
 /** KV of each position: a hash over all tokens up to it. */
-function rowsOf(tokens: Int32Array): Buffer[] {
+export function rowsOf(tokens: Int32Array): Buffer[] {
   const rows = rowCache.get(tokens.buffer) ?? [];
   rowCache.set(tokens.buffer, rows);
   for (let position = rows.length; position < tokens.length; position++) {

@@ -7,8 +7,7 @@ import { chunkHeaderBytes, sealChunk } from "../../../src/tiers/index.ts";
 const key = "ab".repeat(16) as ChunkKey;
 const tokens = Int32Array.from({ length: 20 }, (_, index) => index * 3 - 10);
 const expected: ExpectedChunk = {
-  kind: "tokens",
-  span: { key, parent: undefined, start: 8, end: 16 },
+  part: { kind: "tokens", key, parent: undefined, start: 8, end: 16 },
   fingerprint: "0f".repeat(16),
   tokens,
 };
@@ -24,8 +23,8 @@ function bufferOf(bytes: Uint8Array): KvBuffer {
 function makeChunk(changes: object = {}): KvBuffer {
   const label = tokenBytes(tokens.subarray(8, 16));
   const chunk = new Uint8Array(chunkHeaderBytes(label.byteLength) + 100).fill(7);
-  const { span, fingerprint, kind } = expected;
-  sealChunk(chunk, { ...span, kind, fingerprint, label, ...changes });
+  const { part, fingerprint } = expected;
+  sealChunk(chunk, { ...part, fingerprint, label, ...changes });
   return bufferOf(chunk);
 }
 

@@ -342,6 +342,7 @@ describe("settings that do not fit together", () => {
       { LMCACHE_REMOTE_SERDE: "kivi", LMCACHE_REMOTE_URL: "lm://host:1" },
       ["remote_serde kivi is not available here: chunks are stored as they are (naive)"],
     ],
+    [{ LMCACHE_REMOTE_SERDE: "int8", LMCACHE_REMOTE_URL: "lm://host:1" }, []],
     [{ LMCACHE_REMOTE_SERDE: "naive" }, []],
   ])("%j", (env, warnings) => {
     expect(fromEnv(env as Record<string, string>).warnings).toEqual(warnings);

@@ -112,9 +112,10 @@ const rules: Rule[] = [
       ["naive", "naive"],
       ["NULL", "naive"],
       ["CacheGen", "cachegen"],
+      ["INT8", "int8"],
     ],
     refuses: ["json"],
-    wanted: "wanted naive, cachegen or kivi",
+    wanted: "wanted naive, int8, cachegen or kivi",
   },
   {
     field: "cachePolicy",

@@ -83,13 +83,6 @@ describe("createConnector()", () => {
     });
   });
 
-  test("a model that needs state parts goes without a cache and says so", async () => {
-    const { connector, cache } = await open({}, { stateBytes: 100 });
-    expect(connector).toBeInstanceOf(NullConnector);
-    expect(cache).toBeUndefined();
-    expect(log.lines.join()).toMatch(/^KV caching is off for fake/);
-  });
-
   test("a pool that is smaller than a chunk is refused by its setting's name", async () => {
     await expect(open({ maxLocalCpuSize: "4KiB" })).rejects.toThrow(
       "Cannot use max_local_cpu_size of 4.00 KiB: wanted room for one chunk at least, which takes 12.00 KiB",

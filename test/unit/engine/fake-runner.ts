@@ -1,5 +1,10 @@
 import type { EngineKvPart } from "../../../src/connector/connector.ts";
-import type { ModelRunner, StepItem, StepResult } from "../../../src/engine/model-runner.ts";
+import type {
+  EmbeddingItem,
+  ModelRunner,
+  StepItem,
+  StepResult,
+} from "../../../src/engine/model-runner.ts";
 
 /**
  * A model of one rule: the next token is a hash of all tokens in the sequence's memory. So a wrong, missing
@@ -76,6 +81,27 @@ export class FakeRunner implements ModelRunner {
     for (const part of parts) memory.push(...this.store.get(part.address)!);
     this.memory.set(sequence, memory);
     return parts.length;
+  }
+
+  readonly passes: EmbeddingItem[][] = [];
+  readonly #texts = new Map<number, number[]>();
+  beforePass: () => Promise<void> = () => new Promise(setImmediate);
+
+  /** A text's vector is its tokens. */
+  async embed(items: readonly EmbeddingItem[]): Promise<Float32Array[]> {
+    await this.beforePass();
+    this.passes.push([...items]);
+    const goesOn = new Set(items.filter(({ start }) => start > 0).map((item) => item.sequence));
+    for (const sequence of this.#texts.keys()) {
+      if (!goesOn.has(sequence)) this.#texts.delete(sequence);
+    }
+    for (const { sequence, tokens, start } of items) {
+      const text = this.#texts.get(sequence) ?? [];
+      if (text.length !== start) throw new Error(`${text.length} tokens, not ${start}`);
+      this.#texts.set(sequence, [...text, ...tokens]);
+    }
+    const ended = items.filter(({ isLast }) => isLast);
+    return ended.map(({ sequence }) => Float32Array.from(this.#texts.get(sequence)!));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

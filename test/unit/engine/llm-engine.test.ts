@@ -10,6 +10,7 @@ import { NullConnector } from "../../../src/connector/null-connector.ts";
 import { UsageError, silentLogger, systemClock } from "../../../src/core/index.ts";
 import type { GenerationDelta } from "../../../src/engine/engine.ts";
 import { LlmEngine } from "../../../src/engine/llm-engine.ts";
+import type { EmbeddingShape } from "../../../src/engine/model-runner.ts";
 import { PrefillEstimate } from "../../../src/engine/prefill-estimate.ts";
 import { type SamplingParams, defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
 import type { SchedulerOptions } from "../../../src/engine/scheduler.ts";
@@ -26,6 +27,7 @@ function createEngine(
     connector?: KvConnector;
     maxModelLen?: number;
     prefixCache?: { keepsGenerated: boolean };
+    embedding?: EmbeddingShape;
   } = {},
 ): { engine: LlmEngine; runner: FakeRunner } {
   const runner = new FakeRunner();
@@ -58,6 +60,7 @@ function createEngine(
       maxWaiting: 50,
       ...options.scheduler,
     },
+    embedding: options.embedding,
     prefill: new PrefillEstimate(),
     logger: silentLogger,
     clock: systemClock,
@@ -90,6 +93,24 @@ async function generate(
 
 const promptOf = (length: number, seed = 1): Int32Array =>
   Int32Array.from({ length }, (_, i) => 97 + ((i * 7 + seed * 13) % 26));
+
+/** A cache whose loads come to nothing half-way, and which wants state parts at two places. */
+class StopsConnector extends NullConnector {
+  readonly saved: number[] = [];
+
+  override async lookup(): Promise<KvMatch> {
+    return { numTokens: 200, stops: [96, 200], [Symbol.dispose]() {} };
+  }
+  override async load(_: KvMatch, _from: number, engine?: EngineKv): Promise<number> {
+    const part = { kind: "tokens", start: 0, end: 3, address: 1n, byteLength: 3 } as const;
+    await engine!.restore([part]);
+    return 0;
+  }
+  override async save(_request?: KvRequest, to = 0): Promise<number> {
+    this.saved.push(to);
+    return 0;
+  }
+}
 
 /** Remembers whole chunks of 16 tokens by their text, as a cache would. */
 class FakeConnector implements KvConnector {
@@ -153,6 +174,17 @@ class FakeConnector implements KvConnector {
 const keyOf = (tokens: Int32Array, end: number): string => tokens.subarray(0, end).join();
 
 describe("LlmEngine", () => {
+  it("ends steps where a state is wanted, and forgets what a load left that came to nothing", async () => {
+    const connector = new StopsConnector();
+    const { engine, runner } = createEngine({ connector });
+    runner.store.set(1n, [1, 2, 3]);
+    const prompt = promptOf(300);
+    const { text, last } = await generate(engine, prompt, { maxTokens: 4 });
+    expect(text).toBe(answerTo(prompt, 4));
+    expect(last!.numCachedTokens).toBe(0);
+    expect(connector.saved.slice(0, 4)).toEqual([96, 200, 299, 300]);
+  });
+
   it("answers a request alone and many at once with the same text", async () => {
     const { engine } = createEngine();
     const prompts = [3, 64, 65, 200, 17, 1, 130, 90].map((length, i) => promptOf(length, i));
@@ -434,5 +466,48 @@ describe("prefix cache", () => {
       }),
       { numRuns: 60 },
     );
+  });
+});
+
+describe("LlmEngine.embed", () => {
+  const embedding = {
+    dimensions: 1,
+    maxTokens: 100,
+    passTokens: 10,
+    numSequences: 2,
+    canCut: true,
+  } as const satisfies EmbeddingShape;
+
+  it("computes one pass between two steps of those who generate", async () => {
+    const { engine, runner } = createEngine({ embedding });
+    const order: string[] = [];
+    runner.beforeStep = async () => void order.push("step");
+    runner.beforePass = async () => void order.push("pass");
+    const answer = generate(engine, promptOf(5), { maxTokens: 20 });
+    const texts = [promptOf(50), promptOf(30)];
+    const vectors = await engine.embed(texts);
+    expect(vectors).toEqual(texts.map((tokens) => Float32Array.from(tokens)));
+    expect((await answer).text).toBe(answerTo(promptOf(5), 20));
+    expect(order.filter((turn) => turn === "pass")).toHaveLength(8);
+    // Before the first step the prompt is looked up in the cache.
+    const beside = order.slice(order.indexOf("step"));
+    expect(beside.join(" ")).not.toContain("pass pass");
+  });
+
+  it("works in an engine that has nothing else to do, again and again", async () => {
+    const { engine } = createEngine({ embedding });
+    for (let i = 1; i < 5; i++) {
+      await new Promise(setImmediate);
+      expect(await engine.embed([promptOf(i)])).toEqual([Float32Array.from(promptOf(i))]);
+    }
+  });
+
+  it("rejects without embeddings, and when the engine is closed", async () => {
+    await expect(createEngine().engine.embed([promptOf(1)])).rejects.toThrow(UsageError);
+    const { engine } = createEngine({ embedding });
+    const waiting = expect(engine.embed([promptOf(90)])).rejects.toThrow("closed");
+    await engine[Symbol.asyncDispose]();
+    await waiting;
+    await expect(engine.embed([promptOf(1)])).rejects.toThrow("closed");
   });
 });

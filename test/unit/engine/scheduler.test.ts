@@ -67,6 +67,16 @@ describe("Scheduler.schedule()", () => {
     expect(step(target)).toEqual([[prompt, 532 - WIDE_TOKENS, 532]]);
   });
 
+  it("ends steps at a prompt's stops, but for those that would make a narrow piece", () => {
+    const target = scheduler();
+    const prompt = sequence(1300);
+    prompt.stops = [32, 256, 300, 800, 1299 - WIDE_TOKENS + 1, 1299];
+    start(target, prompt);
+    const ends = [];
+    while (prompt.numGenerated === 0) ends.push(step(target)[0]![2]);
+    expect(ends).toEqual([256, 736, 800, 1299, 1300]);
+  });
+
   it("computes a short prompt in one narrow piece", () => {
     const target = scheduler();
     const short = sequence(40);
@@ -176,6 +186,10 @@ describe("Scheduler", () => {
             maxStepTokens: 128,
           });
           const goal = new Map(requests.map(({ prompt, answer }) => [sequence(prompt), answer]));
+          for (const each of goal.keys()) {
+            const middle = Math.floor(each.numPromptTokens / 2);
+            each.stops = [middle, middle + 70].filter(each.canResumeAt);
+          }
           for (const each of goal.keys()) target.add(each);
           for (let turn = 0; goal.size > 0; turn++) {
             expect(turn).toBeLessThan(5000);

@@ -11,6 +11,7 @@ const tiers: TierLevels[] = [
     capacityBytes: 900,
     numHits: 5,
     numMisses: 1,
+    isUp: true,
   },
   {
     name: "LocalDiskBackend",
@@ -19,6 +20,7 @@ const tiers: TierLevels[] = [
     capacityBytes: 999,
     numHits: 2,
     numMisses: 0,
+    isUp: false,
   },
 ];
 
@@ -146,6 +148,8 @@ describe("Metrics", () => {
     expect(shown.get("lmcache:local_storage_usage")).toBe(400);
     expect(shown.get("lmcache:remote_cache_usage")).toBe(0);
     expect(shown.get('warmkv:tier_capacity_bytes{tier="LocalDiskBackend"}')).toBe(999);
+    expect(shown.get('warmkv:tier_up{tier="LocalCPUBackend"}')).toBe(1);
+    expect(shown.get('warmkv:tier_up{tier="LocalDiskBackend"}')).toBe(0);
     expect(shown.get("lmcache:local_cpu_evict_count_total")).toBe(1);
     expect(shown.get("lmcache:local_cpu_evict_keys_count_total")).toBe(4);
     expect(shown.get("lmcache:local_cpu_evict_failed_count_total")).toBe(2);

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MessageParser } from "../../../src/openai/message-parser.ts";
 import type { MessageParserOptions } from "../../../src/openai/message-parser.ts";
 import { toolDialectOf } from "../../../src/openai/tool-dialect.ts";
+import type { ToolFields } from "../../../src/openai/tools.ts";
 
 const dialects = {
   none: undefined,
@@ -10,7 +11,30 @@ const dialects = {
   llama3: toolDialectOf('tools ipython "parameters"')!,
   mistral: toolDialectOf("tools [TOOL_CALLS]")!,
   mistralNamed: toolDialectOf("tools [TOOL_CALLS] [ARGS]")!,
+  qwenCoder: toolDialectOf("tools <tool_call> <function= <parameter=")!,
+  glm: toolDialectOf("tools <tool_call> <arg_key>")!,
 };
+
+/** What tells text from other values where a model writes no JSON. */
+const tools: readonly ToolFields[] = [
+  {
+    type: "function",
+    function: {
+      name: "f",
+      parameters: {
+        type: "object",
+        properties: {
+          text: { type: "string" },
+          count: { type: "integer" },
+          list: { $ref: "#/$defs/list" },
+          maybe: { anyOf: [{ type: "string" }, { type: "null" }] },
+          flag: { enum: [true, false] },
+        },
+        $defs: { list: { type: "array" } },
+      },
+    },
+  },
+];
 
 interface Message {
   content: string;
@@ -19,7 +43,7 @@ interface Message {
 }
 
 function parse(pieces: readonly string[], options: Partial<MessageParserOptions>): Message {
-  const parser = new MessageParser({ reasoning: "never", isParallel: true, ...options });
+  const parser = new MessageParser({ reasoning: "never", isParallel: true, tools, ...options });
   const parts = [...pieces.flatMap((piece) => parser.push(piece)), ...parser.end()];
   const message: Message = { content: "", reasoning: "", calls: [] };
   for (const part of parts) {
@@ -42,9 +66,48 @@ const call = (name: string, text: string): object => ({
 });
 const nothing = { content: "", reasoning: "", calls: [] };
 
+/** A call of f in Qwen3-Coder's form. */
+function qwenCall(...members: readonly (readonly [string, string])[]): string {
+  const texts = members.map(([key, value]) => `<parameter=${key}>\n${value}\n</parameter>\n`);
+  return `<tool_call>\n<function=f>\n${texts.join("")}</function>\n</tool_call>`;
+}
+
 type Case = [keyof typeof dialects, MessageParserOptions["reasoning"], string, object];
 
 const cases: readonly Case[] = [
+  ["qwenCoder", "never", qwenCall(), { calls: [call("f", "{}")] }],
+  [
+    "qwenCoder",
+    "never",
+    `I will.\n${qwenCall(["text", "5"], ["count", "5"], ["list", '[1, "</x>"]'])}\n${qwenCall()} done`,
+    {
+      content: "I will.done",
+      calls: [call("f", '{"text": "5", "count": 5, "list": [1, "</x>"]}'), call("f", "{}")],
+    },
+  ],
+  [
+    "qwenCoder",
+    "never",
+    qwenCall(["text", "\n a <b>\n"], ["maybe", "null"], ["flag", "True"], ["other", "7"]),
+    {
+      calls: [call("f", '{"text": "\\n a <b>\\n", "maybe": null, "flag": true, "other": "7"}')],
+    },
+  ],
+  ["qwenCoder", "never", qwenCall(["count", "many"]), { calls: [call("f", '{"count": "many"}')] }],
+  [
+    "qwenCoder",
+    "never",
+    "<tool_call>\n<function=f>\n<parameter=text>\nnever en",
+    { calls: [call("f", "{")] },
+  ],
+  ["qwenCoder", "never", "<tool_call> no call", { content: "no call" }],
+  [
+    "glm",
+    "possible",
+    "<think>hm</think>\n<tool_call>f\n<arg_key>text</arg_key>\n<arg_value>5</arg_value>\n" +
+      "<arg_key>list</arg_key><arg_value>[5]</arg_value></tool_call>\n<tool_call>g</tool_call>",
+    { reasoning: "hm", calls: [call("f", '{"text": "5", "list": [5]}'), call("g", "{}")] },
+  ],
   ["none", "never", "  just <think>text</think> ", { content: "  just <think>text</think> " }],
   ["none", "possible", "no thoughts", { content: "no thoughts" }],
   ["none", "possible", "<think>\nhm\n</think>\n\nyes", { reasoning: "hm", content: "yes" }],
@@ -148,7 +211,7 @@ describe("MessageParser", () => {
 
   it("loses no text and never fails, whatever a model writes", () => {
     const piece = fc.constantFrom(
-      ...'<think> </think> <tool_call> </tool_call> [TOOL_CALLS] [ARGS] <|python_tag|> { } [ ] , " \\ x'.split(
+      ...'<function=f> </function> <parameter=text> </parameter> <arg_key> </arg_key> <arg_value> </arg_value> <think> </think> <tool_call> </tool_call> [TOOL_CALLS] [ARGS] <|python_tag|> { } [ ] , " \\ x'.split(
         " ",
       ),
       '{"name": "f", "arguments": {',
@@ -195,7 +258,7 @@ describe("MessageParser", () => {
 });
 
 describe("toolDialectOf()", () => {
-  it.each(["plain", "tools <tool_call><function=", "tools <tool_call> <arg_key>"])(
+  it.each(["plain", "tools <tool_call><function=", "tools <|channel|><|message|>"])(
     "does not know the form of %s",
     (source) => {
       expect(toolDialectOf(source)).toBeUndefined();

@@ -139,6 +139,19 @@ const completionReason = z.enum(["stop", "length", "content_filter"]);
 export const completion = completionWith(completionReason, usage.optional());
 export const completionChunk = completionWith(completionReason.nullable(), usage.nullish());
 
+export const embeddingList = z.strictObject({
+  object: z.literal("list"),
+  model: z.string(),
+  data: z.array(
+    z.strictObject({
+      object: z.literal("embedding"),
+      index: z.int().min(0),
+      embedding: z.array(z.number()),
+    }),
+  ),
+  usage: z.strictObject({ prompt_tokens: z.int().min(1), total_tokens: z.int().min(1) }),
+});
+
 export const errorBody = z.strictObject({
   error: z.strictObject({
     message: z.string().min(1),
@@ -187,6 +200,12 @@ export interface MirrorHasAllFields {
   >;
   completion: Same<z.infer<typeof completion>, OpenAI.Completion>;
   completionChoice: Same<ChoiceOf<z.infer<typeof completion>>, OpenAI.CompletionChoice>;
+  embeddings: Same<z.infer<typeof embeddingList>, OpenAI.CreateEmbeddingResponse>;
+  embedding: Same<z.infer<typeof embeddingList>["data"][number], OpenAI.Embedding>;
+  embeddingUsage: Same<
+    z.infer<typeof embeddingList>["usage"],
+    OpenAI.CreateEmbeddingResponse["usage"]
+  >;
   usage: Same<z.infer<typeof usage>, OpenAI.CompletionUsage>;
   usageDetails: Same<
     NonNullable<z.infer<typeof usage>["completion_tokens_details"]>,

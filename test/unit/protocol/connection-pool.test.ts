@@ -113,13 +113,13 @@ describe("ConnectionPool", () => {
     );
     first.end();
     await Promise.all(waiters);
-    expect(order).toEqual(["lookup2", "lookup5", "prefetch4", "get1", "get3", "put0"]);
+    expect(order).toEqual(["lookup2", "lookup5", "get1", "get3", "prefetch4", "put0"]);
   });
 
-  test("puts leave one connection free", async () => {
+  test.each(["put", "prefetch"] as const)("%s leaves one connection free", async (priority) => {
     const world = new World();
     await using pool = world.pool({ maxConnections: 3 });
-    const puts = Array.from({ length: 4 }, () => occupy(pool, "put"));
+    const puts = Array.from({ length: 4 }, () => occupy(pool, priority));
     await settle();
     expect(puts.map(({ isRunning }) => isRunning)).toEqual([true, true, false, false]);
     expect(await pool.use("lookup", never, async () => 7)).toBe(7);

@@ -116,6 +116,27 @@ describe("fetches", () => {
     expect(store.numCalls("get")).toBe(8);
   });
 
+  test("a prefetch says that it is one, and has two chunks under way at a time", async () => {
+    await put();
+    const priorities: string[] = [];
+    store.before = async (verb, call) => {
+      if (verb === "get") priorities.push(call.priority);
+    };
+    using lease = await tier.acquire(keys);
+    let numLoaded = 0;
+    for await (using _ of lease.load(0, never, "prefetch")) {
+      if (++numLoaded === 4) break;
+    }
+    expect(await take(lease)).toBe(8);
+    expect(store.maxRunning.get).toBeGreaterThan(2);
+    const numPrefetched = priorities.lastIndexOf("prefetch") + 1;
+    expect(numPrefetched).toBeLessThanOrEqual(6);
+    expect(priorities.slice(0, numPrefetched)).toEqual(
+      Array.from({ length: numPrefetched }, () => "prefetch"),
+    );
+    expect(priorities.slice(numPrefetched)).not.toContain("prefetch");
+  });
+
   test("what is kept for others gives way when the pool is full", async () => {
     await put();
     using first = await tier.acquire(keys);
@@ -282,6 +303,7 @@ describe("a store that fails", () => {
       store.fail(code);
       expect(await tier.lookup(keys)).toBe(0);
       expect(log).toEqual(["RemoteBackend scripted://: It was asked to fail. Going on without it"]);
+      expect(tier.isUp).toBe(false);
       const numCalls = store.calls.length;
       expect(await tier.lookup(keys)).toBe(0);
       using lease = await tier.acquire(keys);
@@ -293,6 +315,7 @@ describe("a store that fails", () => {
       store.before = async () => {};
       await vi.advanceTimersByTimeAsync(250);
       expect(log.at(-1)).toBe("RemoteBackend scripted://: works again");
+      expect(tier.isUp).toBe(true);
       expect(await tier.lookup(keys)).toBe(8);
     },
   );

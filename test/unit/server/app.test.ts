@@ -15,12 +15,6 @@ describe("createApp()", () => {
     }
   });
 
-  it("says why there are no embeddings", async () => {
-    const response = await post(testApp().app, "/v1/embeddings", { input: "a", model: "fake" });
-    expect(response.status).toBe(400);
-    expect(await response.json()).toMatchObject({ error: { code: "embeddings_not_supported" } });
-  });
-
   it("GET /health is an empty 200", async () => {
     const response = await testApp().app.request("/health");
     expect([response.status, await response.text()]).toEqual([200, ""]);

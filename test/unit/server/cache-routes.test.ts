@@ -255,7 +255,7 @@ describe("GET /cache/stats", () => {
       pool_capacity_bytes: 64 * SLAB_BYTES,
       tiers: {
         [CPU]: { num_chunks: 5, used_bytes: 5 * SLAB_BYTES, num_stored: 5, num_hits: 5 },
-        [DISK]: { num_chunks: 5, num_stored: 5, num_evicted: 0, num_damaged: 0 },
+        [DISK]: { is_up: true, num_chunks: 5, num_stored: 5, num_evicted: 0, num_damaged: 0 },
       },
     });
   });

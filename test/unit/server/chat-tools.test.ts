@@ -55,6 +55,28 @@ describe("tools", () => {
     expect(request!.sampling).toMatchObject({ grammar: undefined, skipsSpecialTokens: false });
   });
 
+  it("come out of channels, and thoughts do so without tools", async () => {
+    const template = `{# <|channel|>commentary to=functions. <|message|> #}${TOOLS}${BODY}`;
+    const thoughts = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant";
+    const call = '<|channel|>commentary to=functions.add <|constrain|>json<|message|>{"a": 1}';
+    const called = await postJson(chatApp(thoughts + call, template).app, PATH, {
+      messages,
+      tools,
+    });
+    expect(called.choices[0]).toMatchObject({
+      message: {
+        content: null,
+        reasoning_content: "hm",
+        tool_calls: [{ function: { name: "add", arguments: '{"a": 1}' } }],
+      },
+      finish_reason: "tool_calls",
+    });
+    const { app, engine } = chatApp(`${thoughts}<|channel|>final<|message|>Yes.`, template);
+    const { choices } = await postJson(app, PATH, { messages });
+    expect(choices[0].message).toMatchObject({ content: "Yes.", reasoning_content: "hm" });
+    expect(engine.requests[0]!.sampling.skipsSpecialTokens).toBe(false);
+  });
+
   it("have content null where there is nothing but calls", async () => {
     const { app } = chatApp(CALL);
     const { choices } = await postJson(app, PATH, { messages, tools });

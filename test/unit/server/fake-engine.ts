@@ -15,6 +15,7 @@ export interface FakeEngineOptions {
   readonly reply?: ((prompt: string, request: GenerateRequest) => string) | undefined;
   /** Awaited before each delta: a promise that the test settles makes the engine slow. */
   readonly beforeDelta?: ((request: GenerateRequest, index: number) => Promise<void>) | undefined;
+  readonly beforeEmbedding?: (() => Promise<void>) | undefined;
   /** Of the token with this text. Default: -0.5. */
   readonly logprobOf?: ((text: string) => number) | undefined;
   readonly model?: Partial<ModelInfo> | undefined;
@@ -92,6 +93,12 @@ export class FakeEngine implements Engine {
     while (this.abortedIds.length < numRequests) {
       await new Promise<void>((resolve) => this.#onAbort.push(resolve));
     }
+  }
+
+  /** The first byte and the length. */
+  async embed(texts: readonly Int32Array[], signal?: AbortSignal): Promise<Float32Array[]> {
+    await unlessAborted(this.#options.beforeEmbedding?.(), signal);
+    return texts.map((tokens) => Float32Array.of(tokens[0]!, tokens.length));
   }
 
   resetPrefixCache(): void {}

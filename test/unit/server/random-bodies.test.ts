@@ -16,7 +16,8 @@ const REPLY = '<think>a</think>x<tool_call>{"name": "f", "arguments": {}}</tool_
 
 function randomApp(): TestApp {
   const chatTemplate = new ChatTemplate(TEMPLATE, { bosText: "", eosText: "", addsBos: false });
-  const model = { maxModelLen: 2000 };
+  const embedding = { dimensions: 2, maxTokens: 100, isAll: false };
+  const model = { maxModelLen: 2000, embedding };
   return testApp({ reply: () => REPLY, model }, { chatTemplate });
 }
 
@@ -51,6 +52,7 @@ describe("random bodies", () => {
     const app = randomApp();
     const bodies = [
       ["/v1/completions", { prompt: "a" }],
+      ["/v1/embeddings", { input: "a" }],
       ["/v1/chat/completions", { messages: [{ role: "user", content: "a" }] }],
     ] as const;
     await fc.assert(

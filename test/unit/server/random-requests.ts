@@ -6,7 +6,7 @@ export const FIELD_NAMES = [
   "min_p repetition_penalty min_tokens stop_token_ids ignore_eos cache_salt kv_transfer_params",
   "priority request_id echo logprobs top_logprobs best_of suffix tools tool_choice user metadata",
   "add_special_tokens add_generation_prompt chat_template_kwargs tokens parallel_tool_calls",
-  "skip_special_tokens reasoning_effort include_reasoning",
+  "skip_special_tokens reasoning_effort include_reasoning input encoding_format dimensions",
 ].flatMap((line) => line.split(" "));
 
 const number = fc.oneof(
@@ -122,6 +122,15 @@ const rightFields = fc.record(
 const fields = fc
   .tuple(rightFields, fc.option(wrongFields, { nil: {}, freq: 1 }))
   .map(([right, wrong]) => ({ ...right, ...wrong }));
+const embeddingFields = fc.record(
+  {
+    encoding_format: fc.constantFrom("float", "base64", "int8"),
+    dimensions: fc.integer({ min: 0, max: 4 }),
+    add_special_tokens: fc.boolean(),
+    user: fc.string(),
+  },
+  { requiredKeys: [] },
+);
 const question = fc.oneof(
   fc.tuple(fc.constant("/v1/completions"), fc.record({ prompt }), fields),
   fc.tuple(
@@ -129,6 +138,7 @@ const question = fc.oneof(
     fc.record({ messages: fc.array(message, { maxLength: 4 }) }),
     fc.tuple(fields, chatFields).map(([all, chat]) => ({ ...chat, ...all })),
   ),
+  fc.tuple(fc.constant("/v1/embeddings"), fc.record({ input: prompt }), embeddingFields),
   fc.tuple(fc.constant("/tokenize"), fc.record({ prompt }), fc.constant({})),
   fc.tuple(fc.constant("/detokenize"), fc.record({ tokens: prompt }), wrongFields),
 );

@@ -7,6 +7,8 @@ export type Fault =
   | "trickle"
   /** Nothing comes any more after so many bytes. */
   | "freeze"
+  /** From now on nothing comes any more, on connections that there are and on new ones. */
+  | "stop"
   | "reset"
   | "end"
   /** The byte there is another one. */
@@ -58,7 +60,10 @@ export class FaultyWay implements AsyncDisposable {
       const place = this.afterBytes - numBytes;
       const isHere = this.fault !== undefined && place >= 0 && place < chunk.byteLength;
       numBytes += chunk.byteLength;
-      if (this.fault === "trickle") {
+      if (this.fault === "stop") {
+        await new Promise((resolve) => client.once("close", resolve));
+        return;
+      } else if (this.fault === "trickle") {
         for (const byte of chunk) {
           client.write(Buffer.of(byte));
           await setImmediate();

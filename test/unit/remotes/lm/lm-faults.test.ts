@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { TierError } from "../../../../src/core/index.ts";
 import { lmReplyBytes } from "../../../../src/protocol/index.ts";
 import { openLmRemote } from "../../../../src/remotes/lm/index.ts";
+import { lmKeyOf } from "../../../../src/remotes/lm/lm-name.ts";
 import type { RemoteCall, RemoteStore } from "../../../../src/remotes/remote-store.ts";
 import { Peer, patternBytes } from "../../protocol/peer.ts";
 import { getValue } from "../remote-conformance.ts";
@@ -100,6 +101,65 @@ describe("LmRemote on a bad way", () => {
     await expect(remote.lookup(["a"], call)).rejects.toEqual(failed("timeout"));
     expect(performance.now() - startedMs).toBeLessThan(20);
     await expect.poll(() => peer.sockets.size).toBe(0);
+  });
+
+  test("one frozen server of several costs one lookup half a second, and then its share only", async () => {
+    await using good = await LmcacheServer.listen();
+    await using frozen = await LmcacheServer.listen();
+    await using way = await FaultyWay.open(frozen.port);
+    await using remote = openLmRemote(`lm://${good.host},${way.host}`, lmOptions);
+    const names = Array.from({ length: 40 }, (_, index) => `chunk-${index}`);
+    for (const name of names) expect(await remote.put(name, value, call)).toBe(true);
+    const kept = names.filter((name) => good.values.has(lmKeyOf(name, "current")));
+    const lost = names.findIndex((name) => !kept.includes(name));
+    expect(kept.length).toBeGreaterThan(0);
+    expect(kept.length).toBeLessThan(names.length);
+    const elapsed = async (run: () => Promise<unknown>): Promise<number> => {
+      const startMs = performance.now();
+      await run();
+      return performance.now() - startMs;
+    };
+
+    way.fault = "stop";
+    const lookup = async (): Promise<void> => expect(await remote.lookup(names, call)).toBe(lost);
+    const firstMs = await elapsed(lookup);
+    expect(firstMs).toBeGreaterThan(400);
+    expect(firstMs).toBeLessThan(1000);
+    const laterMs = await elapsed(async () => {
+      for (let round = 0; round < 20; round++) {
+        await lookup();
+        expect(await remote.lookup(kept, call)).toBe(kept.length);
+        expect(await getValue(remote, names[lost]!)).toBeUndefined();
+        expect(await remote.put(names[lost]!, value, call)).toBe(false);
+      }
+    });
+    expect(laterMs).toBeLessThan(400);
+
+    way.fault = undefined;
+    await expect.poll(() => remote.lookup(names, call), { timeout: 10_000 }).toBe(names.length);
+  });
+
+  test("of a server that is busy, a lookup waits for its turn a second at most, and it is not away", async () => {
+    await using good = await LmcacheServer.listen();
+    await using busy = await LmcacheServer.listen();
+    await using way = await FaultyWay.open(busy.port);
+    const said: string[] = [];
+    const logger = { ...lmOptions.logger, warn: (line: string) => void said.push(line) };
+    const options = { ...lmOptions, logger, maxConnections: 1 };
+    await using remote = openLmRemote(`lm://${good.host},${way.host}`, options);
+    const names = Array.from({ length: 40 }, (_, index) => `chunk-${index}`);
+    for (const name of names) await remote.put(name, value, call);
+    const lost = names.findIndex((name) => busy.values.has(lmKeyOf(name, "current")));
+
+    way.fault = "stop";
+    const stop = new AbortController();
+    const getting = remote.get(names[lost]!, () => undefined, { ...call, signal: stop.signal });
+    expect(await remote.lookup(names, call)).toBe(lost);
+    expect(said).toEqual([]);
+    stop.abort(new Error("Enough"));
+    await expect(getting).rejects.toThrow("Enough");
+    way.fault = undefined;
+    expect(await remote.lookup(names, call)).toBe(names.length);
   });
 
   test("random faults at random places: right bytes, a miss or a TierError, and nothing left open", async () => {

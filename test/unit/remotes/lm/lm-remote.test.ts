@@ -158,7 +158,7 @@ describe("LmRemote", () => {
 
     await using back = await LmcacheServer.listen("ignores", "current", port);
     nowMs += 60_000;
-    expect(await remote.put(lost[0]!, value, call)).toBe(true);
+    await expect.poll(() => remote.put(lost[0]!, value, call)).toBe(true);
     expect(back.values.size).toBe(1);
     expect(said).toHaveLength(2);
     for (const server of servers) await server[Symbol.asyncDispose]();

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { decodeFloat16, encodeFloat16 } from "../../../src/models/float16.ts";
+import { decodeFloat16, encodeFloat16 } from "../../../src/core/index.ts";
 
 describe("decodeFloat16()", () => {
   it.each([

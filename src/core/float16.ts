@@ -1,3 +1,11 @@
+/** Rows of half-precision numbers, one behind the other, somewhere in a run of bytes. */
+export interface HalfRows {
+  /** First byte, and the one behind the last. */
+  readonly start: number;
+  readonly end: number;
+  readonly rowBytes: number;
+}
+
 const EXPONENT_BIAS = 15;
 const FRACTION_STEPS = 1024;
 const SIGN = 0x8000;
