@@ -85,7 +85,8 @@ export class CacheEngine implements AsyncDisposable {
 
   #acquire(tokens: Int32Array, options: LookupOptions): Promise<CacheMatch> {
     const { accepts = () => true } = options;
-    return this.#finder.acquire(tokens, this.#chunker.spans(tokens, options), accepts);
+    const spans = this.#chunker.spans(tokens, options);
+    return this.#finder.acquire(tokens, spans, options, accepts);
   }
 
   /**
@@ -246,6 +247,8 @@ export class CacheEngine implements AsyncDisposable {
     const numStored = sealed.length === 0 ? 0 : await this.tiers.store(sealed);
     const numTokens = reservation.numTokensOf(numStored);
     const stored = sealed.slice(0, numStored);
+    const last = reservation.chunks[numStored - 1];
+    if (last !== undefined && last.end % this.chunkTokens > 0) this.#finder.tails.remember(last);
     const numBytes = stored.reduce((sum, chunk) => sum + chunk.buffer.byteLength, 0);
     logger.info(
       `Storing KV cache for ${numTokens} out of ${reservation.tokens.length} tokens for request ${requestId}`,

@@ -11,23 +11,29 @@ export class CacheMatch implements Disposable {
   readonly lease: StackLease;
   /** Leading tokens whose chunks are known: at least those of `numTokens`. With a state part more could be of use. */
   readonly numKnownTokens: number;
+  readonly #numTokens: number | undefined;
 
-  /** @param parts those that the lease holds */
+  /**
+   * @param parts those that the lease holds
+   * @param numTokens those of use, where they are fewer than those of the parts
+   */
   constructor(
     tokens: Int32Array,
     parts: readonly PromptPart[],
     lease: StackLease,
     numKnownTokens: number,
+    numTokens?: number,
   ) {
+    this.#numTokens = numTokens;
     this.tokens = tokens;
     this.parts = parts;
     this.lease = lease;
     this.numKnownTokens = numKnownTokens;
   }
 
-  /** The end of the last part: all tokens of the prompt, if it was stored whole. */
+  /** At most the end of the last part: all tokens of the prompt, if it was stored whole. */
   get numTokens(): number {
-    return this.parts.at(-1)?.end ?? 0;
+    return this.#numTokens ?? this.parts.at(-1)?.end ?? 0;
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,14 @@
 import type { ChunkKey, ChunkSpan } from "../core/index.ts";
 import { CacheMatch } from "./cache-match.ts";
-import { type PromptChunker, endOf, keysOf, tokenPart } from "./prompt-chunker.ts";
+import {
+  type PromptChunker,
+  type PromptScope,
+  endOf,
+  keysOf,
+  tokenPart,
+} from "./prompt-chunker.ts";
+import type { StackLease } from "./stack-lease.ts";
+import { Tails } from "./tails.ts";
 import type { TierStack } from "./tier-stack.ts";
 
 /** State parts that tiers are asked for at once, deepest first; each time twice as many. */
@@ -8,10 +16,15 @@ const FIRST_NUM_ASKED = 8;
 /** Boundaries seen, of models without chunks: some prompts of a hundred thousand tokens each. */
 const MAX_SEEN = 16_384;
 
+/** Ends of other prompts that are tried behind the last whole chunk. */
+const MAX_TAILS_TRIED = 3;
+
 /** Finds the longest prefix of a prompt that can be brought back, and holds its parts. */
 export class PartFinder {
   readonly #chunker: PromptChunker;
   readonly #tiers: TierStack;
+  /** Of models whose prefixes may end anywhere. */
+  readonly tails: Tails = new Tails();
   /** Boundaries of the prompts that were looked for, where no chunks tell; oldest first. */
   readonly #seen = new Set<ChunkKey>();
 
@@ -22,17 +35,27 @@ export class PartFinder {
 
   /**
    * @param spans of the whole prompt
+   * @param scope whose it is
    * @param accepts whether a boundary is of use, for models with state parts
    */
   async acquire(
     tokens: Int32Array,
     spans: readonly ChunkSpan[],
+    scope: PromptScope,
     accepts: (position: number) => boolean,
   ): Promise<CacheMatch> {
     if (!this.#chunker.hasStateParts) {
       const lease = await this.#tiers.acquire(keysOf(spans));
-      const parts = spans.slice(0, lease.keys.length).map(tokenPart);
-      return new CacheMatch(tokens, parts, lease, endOf(parts, parts.length));
+      const known = spans.slice(0, lease.keys.length);
+      const isWhole = known.length === spans.length;
+      const extended = isWhole ? undefined : await this.#withTail(tokens, scope, known, lease);
+      if (extended === undefined) {
+        return new CacheMatch(tokens, known.map(tokenPart), lease, endOf(known, known.length));
+      }
+      const { found, held } = extended;
+      const numKnown = endOf(found, found.length);
+      // The last token of a prompt is computed alone, which rounds otherwise than in the middle of one.
+      return new CacheMatch(tokens, found.map(tokenPart), held, numKnown, numKnown - 1);
     }
     const numKnown = await this.#numKnown(spans);
     const numKnownTokens = endOf(spans, numKnown);
@@ -48,6 +71,33 @@ export class PartFinder {
       lease[Symbol.dispose]();
     }
     return new CacheMatch(tokens, [], await this.#tiers.acquire([]), numKnownTokens);
+  }
+
+  /**
+   * The partial chunk that some other prompt had behind the last whole one, if this prompt goes on as it did.
+   *
+   * @param lease of the whole chunks; given back when there is a longer one
+   */
+  async #withTail(
+    tokens: Int32Array,
+    scope: PromptScope,
+    known: readonly ChunkSpan[],
+    lease: StackLease,
+  ): Promise<{ readonly found: readonly ChunkSpan[]; readonly held: StackLease } | undefined> {
+    const last = known.at(-1);
+    const ends = this.tails.behind(last?.key).filter((end) => end < tokens.length);
+    for (const end of ends.slice(0, MAX_TAILS_TRIED)) {
+      const tail = this.#chunker.tailOf(tokens, scope, last, end);
+      if ((await this.#tiers.lookup([tail.key])) === 0) continue;
+      const found = [...known, tail];
+      const held = await this.#tiers.acquire(keysOf(found));
+      if (held.keys.length === found.length) {
+        lease[Symbol.dispose]();
+        return { found, held };
+      }
+      held[Symbol.dispose]();
+    }
+    return undefined;
   }
 
   /** How many leading spans each tier could bring back by itself. */

@@ -49,13 +49,27 @@ export class PromptChunker {
    * that is a single token, which would never be loaded.
    */
   spansOf(tokens: Int32Array, scope: PromptScope): ChunkSpan[] {
-    const keyer = new ChunkKeyer({
+    const minTailTokens = this.hasStateParts ? 1 : 2;
+    const hasTail = tokens.length % this.#chunkTokens >= minTailTokens;
+    return this.#keyer(scope).spans(tokens, hasTail);
+  }
+
+  /** The partial chunk that ends at `end`, behind whole ones, of which `parent` is the last. */
+  tailOf(
+    tokens: Int32Array,
+    scope: PromptScope,
+    parent: ChunkSpan | undefined,
+    end: number,
+  ): ChunkSpan {
+    return this.#keyer(scope).tail(tokens, parent?.end ?? 0, end, parent?.key);
+  }
+
+  #keyer(scope: PromptScope): ChunkKeyer {
+    return new ChunkKeyer({
       fingerprint: this.#fingerprint,
       salt: saltOf(scope),
       chunkTokens: this.#chunkTokens,
     });
-    const minTailTokens = this.hasStateParts ? 1 : 2;
-    return keyer.spans(tokens, tokens.length % this.#chunkTokens >= minTailTokens);
   }
 
   /** What must be loaded to go on behind the last of these spans. */

@@ -79,6 +79,13 @@ export class ChunkKeyer {
     }
     return spans;
   }
+
+  /** The partial chunk behind a whole one: the tokens [start, end). */
+  tail(tokens: Int32Array, start: number, end: number, parent: ChunkKey | undefined): ChunkSpan {
+    const previous = parent === undefined ? this.#root : Buffer.from(parent, "hex");
+    const key = digest(previous, tokenBytes(tokens.subarray(start, end))).toString("hex");
+    return { key: key as ChunkKey, parent, start, end };
+  }
 }
 
 /** The key of the state part that belongs to the boundary at the end of the chunk `key`. */

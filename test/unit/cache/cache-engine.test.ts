@@ -57,11 +57,16 @@ describe("CacheEngine", () => {
     expect(await numStored(tokens)).toBe(numFound);
   });
 
-  test("lookup() of a longer prompt finds the whole chunks it shares", async () => {
+  test("lookup() of a longer prompt finds the chunks it shares, the partial one but for its last token", async () => {
     open();
     const tokens = makeTokens(1500);
     await storePrompt(fixture, tokens.subarray(0, 1100));
-    expect(await numStored(tokens)).toBe(1024);
+    expect(await numStored(tokens)).toBe(1099);
+    expect(await numStored(tokens.subarray(0, 1100))).toBe(1100);
+    expect(await numStored(tokens.subarray(0, 1099))).toBe(1024);
+    const turn = tokens.slice();
+    turn[1050] = 1;
+    expect(await numStored(turn)).toBe(1024);
     expect(await numStored(tokens.subarray(0, 700))).toBe(512);
     const other = tokens.slice();
     other[600] = 1;

@@ -187,6 +187,8 @@ describe("TierStack", () => {
     expect(lease.tierAt(0)).toBe("RemoteBackend");
     expect(await storeChunks(stack, pool, specs)).toBe(12);
     expect(failed).toEqual([{ tier: "LocalDiskBackend", code: "unavailable" }]);
+    const isUp = (): unknown[] => [...stack.statusEach().values()].map((status) => status.isUp);
+    expect(isUp()).toEqual([true, false, true]);
 
     disk.failure = undefined;
     await remote.clear();
@@ -194,6 +196,7 @@ describe("TierStack", () => {
     clock.ms += 9999;
     expect(await stack.lookup(keys)).toBe(0);
     clock.ms += 1;
+    expect(isUp()).toEqual([true, true, true]);
     expect(await stack.lookup(keys)).toBe(12);
     end();
   });

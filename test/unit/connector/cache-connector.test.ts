@@ -149,7 +149,8 @@ describe("CacheConnector", () => {
     await setup.serve(tokens.slice(0, 1100));
     const request = setup.request(tokens);
     const engine = setup.engine();
-    expect(await setup.load(request, engine)).toBe(1024);
+    expect(await setup.load(request, engine)).toBe(1099);
+    engine.trim(1099);
     engine.compute(tokens);
     expect(await setup.connector.save(request, 1500, true, engine)).toBe(1500 - 1024);
     expect(engine.extractCalls[0]!.map((part) => part.start)).toEqual([1024, 1280]);
@@ -177,7 +178,7 @@ describe("CacheConnector", () => {
       await setup.connector.flush();
       expect(await setup.load(setup.request(tokens.slice(0, 300)), setup.engine())).toBe(299);
       expect(await setup.load(setup.request(tokens), setup.engine())).toBe(
-        saveDecodeCache ? 899 : 256,
+        saveDecodeCache ? 899 : 299,
       );
       await setup.close();
     }
@@ -480,9 +481,13 @@ describe("CacheConnector", () => {
             const tokens = makeTokens(numTokens, seed, numShared);
             const numLoaded = await run.serve(tokens, step);
             const best = Math.max(0, ...stored.map((other) => reusable(tokens, other)));
-            if (numSlabs === 120)
-              expect(numLoaded).toBe(Math.min(best, Math.max(0, numTokens - 1)));
-            else expect(numLoaded).toBeLessThanOrEqual(best);
+            // Behind the last whole chunk only some ends of other prompts are tried.
+            const most = Math.max(best, ...stored.map((other) => reusableTail(tokens, other)));
+            expect(numLoaded).toBeLessThanOrEqual(most);
+            if (numSlabs === 120) {
+              const least = Math.min(best, Math.max(0, numTokens - 1));
+              expect(numLoaded).toBeGreaterThanOrEqual(least);
+            }
             stored.push(tokens);
           }
           await run.close();
@@ -499,6 +504,13 @@ function reusable(tokens: Int32Array, stored: Int32Array): number {
   while (numEqual < tokens.length && tokens[numEqual] === stored[numEqual]) numEqual++;
   if (numEqual === tokens.length && numEqual === stored.length && numEqual % 8 > 1) return numEqual;
   return numEqual - (numEqual % 8);
+}
+
+/** Likewise, with the partial chunk at the other one's end, but for its last token. */
+function reusableTail(tokens: Int32Array, stored: Int32Array): number {
+  const isLonger = tokens.length > stored.length;
+  const isBeginning = stored.every((token, index) => tokens[index] === token);
+  return isLonger && isBeginning ? stored.length - 1 : 0;
 }
 
 test("CacheConnector refuses a pool that native code cannot reach", async () => {
