@@ -9,6 +9,9 @@ export interface EmbeddingQueueOptions {
   readonly maxWaiting: number;
 }
 
+/** As much as prompts come in by beside answers that go on. */
+const PASS_TOKENS_BESIDE_STEPS = 128;
+
 /** A request: its texts are computed in order, and its turn comes after each of them. */
 interface Job {
   readonly texts: readonly Int32Array[];
@@ -85,9 +88,16 @@ export class EmbeddingQueue {
     });
   }
 
-  /** Computes what comes next, if anything. Never rejects: whoever asked is told of failures. */
-  async pass(): Promise<void> {
-    const pieces = this.#plan();
+  /**
+   * Computes what comes next, if anything. Never rejects: whoever asked is told of failures.
+   *
+   * @param isBesideSteps others wait for their next token meanwhile
+   */
+  async pass(isBesideSteps = false): Promise<void> {
+    const { passTokens } = this.#options.shape;
+    const pieces = this.#plan(
+      isBesideSteps ? Math.min(PASS_TOKENS_BESIDE_STEPS, passTokens) : passTokens,
+    );
     if (pieces.length === 0) return;
     try {
       const vectors = await this.#options.runner.embed(pieces.map(({ item }) => item));
@@ -107,8 +117,8 @@ export class EmbeddingQueue {
     for (const job of jobs) this.#end(job, () => job.reject(error));
   }
 
-  #plan(): Piece[] {
-    const { passTokens, numSequences } = this.#options.shape;
+  #plan(passTokens: number): Piece[] {
+    const { numSequences } = this.#options.shape;
     const pieces: Piece[] = [];
     let budget = passTokens;
     while (budget > 0 && pieces.length < numSequences) {

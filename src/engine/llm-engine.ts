@@ -159,7 +159,9 @@ export class LlmEngine implements Engine {
 
   async #run(): Promise<void> {
     for (;;) {
-      if (this.#embeddings?.isEmpty === false) await this.#embeddings.pass();
+      if (this.#embeddings?.isEmpty === false) {
+        await this.#embeddings.pass(this.#scheduler.active.length > 0);
+      }
       this.#dropAborted();
       if (this.#isClosing && this.#scheduler.active.length === 0) return;
       this.#admit();

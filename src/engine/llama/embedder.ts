@@ -14,7 +14,7 @@ const POOLING_BY_ID: Readonly<Record<string, Pooling>> = { 1: "mean", 2: "cls", 
  * everybody waiting.
  */
 const MAX_TEXT_TOKENS = 8192;
-/** Short enough for streams to go on beside it; llama.cpp makes logits of all these tokens, which take memory. */
+/** llama.cpp makes logits of all these tokens, which take memory. */
 const PASS_TOKENS = 256;
 const NUM_SEQUENCES = 16;
 
