@@ -14,8 +14,8 @@ const ALLOWANCE_BYTES = 100_000_000;
 const ROOM_BYTES = 128 * KiB;
 const NUM_ROOMS = POOL_BYTES / ROOM_BYTES;
 const NUM_CLIENTS = 16;
-/** More of them take longer: 20,000 are some seconds. */
-const NUM_REQUESTS = Number(process.env["WARMKV_TEST_REQUESTS"] ?? 20_000);
+/** More of them take longer: 10,000 are some seconds. */
+const NUM_REQUESTS = Number(process.env["WARMKV_TEST_REQUESTS"] ?? 10_000);
 
 let server: CacheServerProcess;
 beforeAll(async () => {

@@ -180,8 +180,15 @@ describe.skipIf(isMissing)(`${flavour}, which ${NUM_CLIENTS} clients need${note}
       // What the sentinels do too, some ten seconds later.
       await master.call("REPLICAOF", "127.0.0.1", replica.port);
       await asked;
+      await eventually("the old master is a replica", async () =>
+        String(await master.call("INFO", "replication")).includes("master_link_status:up"),
+      );
       // So that chunks are put: the old master would take none.
       await replica.call("FLUSHALL");
+      await eventually(
+        "the old master has nothing",
+        async () => (await master.call("DBSIZE")) === 0,
+      );
       await ask();
       await becomeWarm();
       expect(await replica.call("DBSIZE")).toBeGreaterThan(0);

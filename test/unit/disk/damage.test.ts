@@ -170,6 +170,7 @@ describe("a directory", () => {
       expect(await bench.put(tier, promptChunks(2, 2))).toBe(0);
     });
     expect(metrics).toEqual(["failed: unavailable", "refused"]);
+    expect(tier.isUp).toBe(false);
     await rm(bench.directory);
     await rename(`${bench.directory}.away`, bench.directory);
     await expect
@@ -179,6 +180,7 @@ describe("a directory", () => {
         return await take(tier, keys);
       })
       .toBe(4);
+    await expect.poll(() => tier.isUp).toBe(true);
   });
 
   test("read-only: stores are refused, counted and left off for a while; loads go on", async () => {

@@ -117,7 +117,7 @@ describe("Int8Serde", () => {
             // Of the row: that of each of its groups is no larger.
             const largest = Math.max(...x.map(Math.abs));
             x.forEach((value, i) => {
-              expect(Math.abs(value - y[i]!)).toBeLessThanOrEqual(largest / 226 + 2 ** -25);
+              expect(Math.abs(value - y[i]!)).toBeLessThanOrEqual(largest / 225 + 2 ** -25);
             });
           }
           decoded.fill(0, start, end);

@@ -1,7 +1,7 @@
 import { mkdtemp, open, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type CacheOptions, loadCacheConfig } from "../../../src/config/index.ts";
 import { createConnector } from "../../../src/connector/index.ts";
 import type { ConnectedCache, EngineKvLayout, KvRequest } from "../../../src/connector/index.ts";
@@ -27,6 +27,7 @@ afterEach(async () => {
 async function connect(
   overrides: CacheOptions = {},
   changes: Partial<EngineKvLayout> = {},
+  env?: Record<string, string>,
 ): Promise<ConnectedCache> {
   const options = { remoteUrl: `fs://${directory}`, maxLocalCpuSize: "4MiB", ...overrides };
   const { config } = loadCacheConfig({ env: {}, cwd: directory, overrides: options });
@@ -34,6 +35,7 @@ async function connect(
     config,
     layout: { ...layout, ...changes },
     logger: log,
+    env,
   });
   opened.push(connected);
   return connected;
@@ -125,6 +127,19 @@ describe("two engines and one remote store", () => {
       .poll(() => log.lines.filter((line) => line.includes("works again")).length)
       .toBe(2);
     expect([await serve(first), await serve(second)]).toEqual([0, 999]);
+  });
+
+  test("variables that set a store are those that were given, and not this process's", async () => {
+    const variable = "MOONCAKE_CONFIG_PATH";
+    const missing = path.join(directory, "missing.json");
+    const mooncake = { remoteUrl: "mooncakestore://127.0.0.1:1" };
+    await expect(connect(mooncake, {}, { [variable]: missing })).rejects.toThrow(variable);
+    vi.stubEnv(variable, missing);
+    try {
+      expect((await connect(mooncake)).cache!.tiers.tierNames).toContain("RemoteBackend");
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   test.each(["fs://nowhere", "mock://x"])("%s stops the start", async (remoteUrl) => {
