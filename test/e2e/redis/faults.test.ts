@@ -51,13 +51,16 @@ describe.each(FLAVOURS)("%s", (flavour) => {
         "maxmemory-policy",
         "allkeys-random",
       );
-      for (const name of [...names, ...names]) await store.put(name, value, callWithin());
       let numHeld = 0;
-      for (const name of names) {
-        const found = await isHeld(name);
-        expect(found).not.toBe(false);
-        expect(await store.lookup([name], callWithin())).toBe(found ? 1 : 0);
-        if (found) numHeld++;
+      // Chance says which stripes go: it may leave no value whole, but not in each of twenty rounds.
+      for (let round = 0; round < 20 && numHeld === 0; round++) {
+        for (const name of [...names, ...names]) await store.put(name, value, callWithin());
+        for (const name of names) {
+          const found = await isHeld(name);
+          expect(found).not.toBe(false);
+          expect(await store.lookup([name], callWithin())).toBe(found ? 1 : 0);
+          if (found) numHeld++;
+        }
       }
       expect(numHeld).toBeGreaterThan(0);
     });
