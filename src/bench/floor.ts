@@ -7,6 +7,7 @@ import {
   defaultSamplingParams,
   loadLlamaEngine,
 } from "../engine/index.ts";
+import { type PlainReadsOptions, timePlainReads } from "./plain-reads.ts";
 import { median } from "./statistics.ts";
 
 /** The least a warm request can take: its KV must be moved once, and one token must be computed. */
@@ -16,9 +17,11 @@ export interface Floor {
   readonly kvBytes: number;
   /** One plain copy of that many bytes, from memory to memory. Median. */
   readonly memcpyMs: number;
+  /** Reading that many bytes from plain files, where the cache is on disk alone. Median. */
+  readonly readMs: number | undefined;
   /** One step of the engine that computes one token behind that many, right after such a copy. Median. */
   readonly decodeMs: number;
-  /** The two together. */
+  /** The copy, or the read where that takes longer, and the step. */
   readonly totalMs: number;
   /** Computing the KV in the engine, without a server around it. */
   readonly prefillMs: number;
@@ -31,6 +34,8 @@ export interface FloorOptions {
   readonly modelPath: string;
   readonly numTokens: number;
   readonly numThreads: number;
+  /** Undefined: the cache is in RAM. */
+  readonly disk?: Omit<PlainReadsOptions, "numBytes"> | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -44,7 +49,7 @@ const NUM_WARM_REQUESTS = 15;
  * @returns undefined for models whose KV cannot be moved
  */
 export async function measureFloor(options: FloorOptions): Promise<Floor | undefined> {
-  const { modelPath, numTokens, numThreads, signal } = options;
+  const { modelPath, numTokens, numThreads, disk, signal } = options;
   let kvBytes: number | undefined;
   await using engine = await loadLlamaEngine({
     modelPath,
@@ -71,8 +76,9 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
   if (kvBytes === undefined) return undefined;
   const { prefillMs, decodeMs, memcpyMs } = await timeSteps(engine, numTokens, kvBytes, signal);
   const libraryMs = await timeWarmRequests(engine, numTokens, signal);
-  const totalMs = memcpyMs + decodeMs;
-  return { numTokens, kvBytes, memcpyMs, decodeMs, totalMs, prefillMs, libraryMs };
+  const readMs = disk && (await timePlainReads({ ...disk, numBytes: kvBytes }));
+  const totalMs = Math.max(memcpyMs, readMs ?? 0) + decodeMs;
+  return { numTokens, kvBytes, memcpyMs, readMs, decodeMs, totalMs, prefillMs, libraryMs };
 }
 
 async function timeWarmRequests(

@@ -115,7 +115,7 @@ function caption({ floor, rounds }: QueryTwiceReport): string {
   const sentences: string[] = [];
   if (floor) {
     sentences.push(
-      `Floor: one copy of the prompt's ${formatBytes(floor.kvBytes)} of KV (${formatMs(floor.memcpyMs)}) and one decode step (${formatMs(floor.decodeMs)}).`,
+      `Floor: one ${floor.readMs === undefined ? "copy" : "plain read"} of the prompt's ${formatBytes(floor.kvBytes)} of KV (${formatMs(floor.readMs ?? floor.memcpyMs)}) and one decode step (${formatMs(floor.decodeMs)}).`,
     );
   }
   if (rounds.length > 1) {

@@ -22,7 +22,12 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
     row("warm", `${ttft(report.warmTtftMs)}   ${hits(report.numHitTokens, numPromptTokens)}`),
   ];
   if (floor) {
-    const copy = `copying ${formatBytes(floor.kvBytes)} ${formatMs(floor.memcpyMs)} + one decode step ${formatMs(floor.decodeMs)}`;
+    const { readMs, memcpyMs } = floor;
+    const isRead = readMs !== undefined && readMs > memcpyMs;
+    const move = isRead
+      ? `reading ${formatBytes(floor.kvBytes)} ${formatMs(readMs)}`
+      : `copying ${formatBytes(floor.kvBytes)} ${formatMs(memcpyMs)}`;
+    const copy = `${move} + one decode step ${formatMs(floor.decodeMs)}`;
     lines.push(row("floor", `${formatMs(floor.totalMs).padStart(9)}   ${copy}`));
     const { warmWireTtftMs, warmWireOverFloor = 0 } = report;
     lines.push(
@@ -35,7 +40,7 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
     lines.push(
       row(
         "library",
-        `${formatMs(floor.libraryMs).padStart(9)}   warm without HTTP, in one process: ${overFloor} times the floor`,
+        `${formatMs(floor.libraryMs).padStart(9)}   warm from RAM without HTTP, in one process: ${overFloor} times the floor`,
       ),
     );
   }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { loadCacheConfig } from "../config/index.ts";
 import { type Clock, systemClock } from "../core/index.ts";
 import { resolveModel } from "../models/index.ts";
 import {
@@ -7,7 +8,7 @@ import {
   type OwnServerOptions,
   startOwnServer,
 } from "./bench-server.ts";
-import { type Floor, measureFloor } from "./floor.ts";
+import { type Floor, type FloorOptions, measureFloor } from "./floor.ts";
 import { formatCount } from "./format.ts";
 import { observeMachine } from "./machine.ts";
 import type { CompletionTiming } from "./openai-timing.ts";
@@ -96,11 +97,19 @@ async function measureOwnFloor(
   settings: BenchSettings,
   numTokens: number,
 ): Promise<Floor | undefined> {
-  const { serveArgs, numThreads, signal } = settings;
+  const { serveArgs, numThreads, env, signal } = settings;
   if (serveArgs.length > 0) return undefined;
   settings.progress.show("floor: what one copy of the KV and one decode step take");
   const { path } = await resolveModel(settings.model ?? DEFAULT_MODEL, { signal });
-  return measureFloor({ modelPath: path, numTokens, numThreads, signal });
+  return measureFloor({ modelPath: path, numTokens, numThreads, disk: diskAlone(env), signal });
+}
+
+/** Where warm requests come from when CPU RAM keeps nothing. */
+function diskAlone(env: NodeJS.ProcessEnv): FloorOptions["disk"] {
+  const { config } = loadCacheConfig({ env, cwd: process.cwd() });
+  const [directory] = config.localDiskPaths;
+  if (config.localCpu || directory === undefined) return undefined;
+  return { directory, useOdirect: config.extraConfig.useOdirect };
 }
 
 async function openServer(settings: BenchSettings): Promise<BenchServer> {
