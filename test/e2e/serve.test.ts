@@ -1,8 +1,10 @@
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import OpenAI from "openai";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { ServerProcess } from "../../src/bench/server-process.ts";
@@ -100,6 +102,24 @@ describe("warmkv serve", () => {
     expect(log).toMatch(
       /Retrieved 15409 out of 15409 tokens .*size: \S+ GB, cost \S+ ms, throughput: \S+ GB\/s/,
     );
+  });
+
+  it("answers the README's curl lines as they stand there", async () => {
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+    const commands = readme.match(/^curl (?:.*\\\n)*.*$/gm) ?? [];
+    expect(commands).toHaveLength(3);
+    // The README serves a larger model under its own name, on its own port.
+    const name = ["--served-model-name", "synth:25m"];
+    const server = await serve({}, "--kv-transfer-config", KV_TRANSFER, ...name);
+    const answers: string[] = [];
+    for (const command of commands) {
+      const shell = command.replaceAll("http://127.0.0.1:8000", server.url);
+      const { stdout } = await promisify(execFile)("bash", ["-o", "pipefail", "-c", shell]);
+      answers.push(stdout);
+    }
+    expect(JSON.parse(answers[0]!)).toMatchObject({ usage: { completion_tokens: 20 } });
+    expect(answers[1]).toMatch(/^data: \{.*chat\.completion\.chunk[^]*data: \[DONE\]\n\n$/);
+    expect(answers[2]).toMatch(/^lmcache:\w+\{?/m);
   });
 
   it("streams chat through the openai client, with usage", async () => {
