@@ -1,4 +1,4 @@
-import { type Clock, type Logger, TierError, publish } from "../core/index.ts";
+import { type Clock, type Logger, TierError, isDoneWithin, publish } from "../core/index.ts";
 import type { Chunk, Tier, TierStats } from "../tiers/index.ts";
 
 export interface TierStatus extends TierStats {
@@ -16,8 +16,6 @@ export interface TierGuardOptions {
   /** Bytes on their way into the tier, beyond which chunks are dropped. */
   readonly maxStoringBytes: number;
 }
-
-const timedOut = Symbol("timed out");
 
 /**
  * Stands between requests and one tier that may be broken: a tier that rejects, or does not answer
@@ -51,19 +49,12 @@ export class TierGuard {
     if (this.isBackingOff) return fallback;
     const { timeoutMs } = this.#options;
     const answer = call(this.tier);
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<typeof timedOut>((resolve) => {
-      timer = setTimeout(resolve, timeoutMs, timedOut).unref();
-    });
     try {
-      const first = await Promise.race([answer, deadline]);
-      if (first !== timedOut) return first;
+      if (await isDoneWithin(timeoutMs, answer)) return await answer;
       answer.then(discard, () => {});
       this.report(new TierError(this.tier.name, "timeout", `No answer within ${timeoutMs} ms`));
     } catch (error) {
       this.report(error);
-    } finally {
-      clearTimeout(timer);
     }
     return fallback;
   }

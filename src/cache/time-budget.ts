@@ -1,6 +1,4 @@
-import type { Clock } from "../core/index.ts";
-
-const MAX_TIMER_MS = 2 ** 31 - 1;
+import { type Clock, MAX_TIMER_MS } from "../core/index.ts";
 
 /** A signal that is aborted with another one, or when the time is up. Time stands still while paused. */
 export class TimeBudget implements Disposable {

@@ -6,7 +6,14 @@ import type {
   Reservation,
   ReservedChunk,
 } from "../cache/index.ts";
-import { type ChunkKey, type Logger, UsageError, messageOf, tokenBytes } from "../core/index.ts";
+import {
+  type ChunkKey,
+  type Logger,
+  UsageError,
+  isDoneWithin,
+  messageOf,
+  tokenBytes,
+} from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import type { EngineKv, EngineKvPart, KvConnector, KvMatch, KvRequest } from "./connector.ts";
 import { statePositions } from "./state-positions.ts";
@@ -198,12 +205,8 @@ export class CacheConnector implements KvConnector {
       areEqual(start(stored), start(tokens)),
     );
     if (related.length === 0) return;
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, this.#options.blockingTimeoutMs).unref();
-    });
-    await Promise.race([Promise.all(related.map(([storing]) => storing)), timeout]);
-    clearTimeout(timer);
+    const stored = Promise.all(related.map(([storing]) => storing));
+    await isDoneWithin(this.#options.blockingTimeoutMs, stored);
   }
 
   #stateOf(request: KvRequest): RequestState {

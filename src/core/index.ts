@@ -6,3 +6,4 @@ export * from "./float16.ts";
 export * from "./logger.ts";
 export * from "./sizes.ts";
 export * from "./terminal-line.ts";
+export * from "./time-limit.ts";

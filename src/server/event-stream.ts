@@ -1,6 +1,6 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Context } from "hono";
-import { messageOf } from "../core/index.ts";
+import { isDoneWithin, messageOf } from "../core/index.ts";
 import { errorEvents } from "../openai/index.ts";
 import { toApiError } from "./error-response.ts";
 import type { Service } from "./service.ts";
@@ -30,7 +30,7 @@ export async function eventStreamResponse(
 ): Promise<Response> {
   const { earlyHeadersMs, logger } = service.options;
   const first = events.next();
-  await firstOrTimeout(first, earlyHeadersMs);
+  await isDoneWithin(earlyHeadersMs, first);
   // Its failure is met where it is read; the client may leave before that.
   first.catch(() => {});
 
@@ -87,18 +87,6 @@ function sendTogether(context: Context): void {
   const outgoing = (context.env as Partial<HttpBindings> | undefined)?.outgoing;
   outgoing?.cork();
   setImmediate(() => outgoing?.uncork());
-}
-
-async function firstOrTimeout(first: Promise<unknown>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs);
-  });
-  try {
-    await Promise.race([first, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** Runs while an event waits for its reader. */

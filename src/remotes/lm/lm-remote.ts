@@ -1,4 +1,4 @@
-import { TierError, silentLogger } from "../../core/index.ts";
+import { TierError, isDoneWithin, silentLogger } from "../../core/index.ts";
 import { ConnectionError } from "../../protocol/index.ts";
 import type { RemoteOptions } from "../remote-options.ts";
 import type { RemoteCall, RemoteStore } from "../remote-store.ts";
@@ -151,14 +151,6 @@ function withTimeout(call: RemoteCall, timeoutMs: number): RemoteCall {
 
 /** Rejects when the answer does not come in time, which ends its connection. */
 async function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    const error = new ConnectionError("timeout", `No answer within ${timeoutMs} ms`);
-    timer = setTimeout(() => reject(error), timeoutMs).unref();
-  });
-  try {
-    return await Promise.race([answer, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
+  if (await isDoneWithin(timeoutMs, answer)) return await answer;
+  throw new ConnectionError("timeout", `No answer within ${timeoutMs} ms`);
 }

@@ -1,4 +1,4 @@
-import { type ChunkKey, TierError } from "../../core/index.ts";
+import { type ChunkKey, TierError, isDoneWithin } from "../../core/index.ts";
 import type { KvBuffer } from "../../memory/index.ts";
 import type { Chunk, Lease, Tier, TierStats } from "../tier.ts";
 import { forEachConcurrently } from "./concurrency.ts";
@@ -203,13 +203,4 @@ export class DiskTier implements Tier {
     });
     return numRemoved;
   }
-}
-
-async function isDoneWithin(timeoutMs: number, work: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), timeoutMs);
-    timer.unref();
-  });
-  return await Promise.race([work.then(() => true), timeout]).finally(() => clearTimeout(timer));
 }

@@ -1,4 +1,4 @@
-import type { ChunkKey } from "../../core/index.ts";
+import { type ChunkKey, isDoneWithin } from "../../core/index.ts";
 import type { KvBuffer } from "../../memory/index.ts";
 import { ReadAhead } from "../disk/index.ts";
 import type { Lease, LoadPriority } from "../tier.ts";
@@ -86,12 +86,7 @@ export class RemoteLease implements Lease {
   /** Of the next chunk, and of those close behind it. */
   async #arrival(reads: ReadAhead): Promise<void> {
     await reads.settled();
-    let timer: NodeJS.Timeout | undefined;
-    const isLate = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, MAX_GATHER_MS);
-    });
-    await Promise.race([reads.settled(this.#options.numGathered), isLate]);
-    clearTimeout(timer);
+    await isDoneWithin(MAX_GATHER_MS, reads.settled(this.#options.numGathered));
   }
 
   #start(

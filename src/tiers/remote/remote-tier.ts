@@ -1,4 +1,10 @@
-import { type ChunkKey, type Logger, TierError, silentLogger } from "../../core/index.ts";
+import {
+  type ChunkKey,
+  type Logger,
+  TierError,
+  isDoneWithin,
+  silentLogger,
+} from "../../core/index.ts";
 import type { KvBuffer, MemoryPool } from "../../memory/index.ts";
 import type { RemoteCall, RemotePriority, RemoteStore } from "../../remotes/index.ts";
 import { type ChunkNaming, chunkNamePrefix } from "../disk/index.ts";
@@ -202,12 +208,7 @@ export class RemoteTier implements Tier {
   }
 
   async #close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, CLOSE_TIMEOUT_MS);
-    });
-    await Promise.race([this.#putter.flush(), timeout]);
-    clearTimeout(timer);
+    await isDoneWithin(CLOSE_TIMEOUT_MS, this.#putter.flush());
     this.#health[Symbol.dispose]();
     await Promise.all([this.#putter.close(), this.#fetcher.close()]);
     this.#leased.clear();
