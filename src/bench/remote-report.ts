@@ -1,4 +1,4 @@
-import { formatBytes } from "../core/index.ts";
+import { formatBytes, tableLines } from "../core/index.ts";
 import { formatMs } from "./format.ts";
 import type { Machine } from "./machine.ts";
 import type { RedisBenchmarkResult } from "./redis-benchmark.ts";
@@ -76,7 +76,7 @@ export function remoteTable(report: RemoteReport): string {
   return [
     `  ${report.address}, median of ${report.numRounds} rounds in turns with plain TCP`,
     "",
-    ...aligned([header, ...rows]),
+    ...tableLines([header, ...rows], { others: "left" }).map((line) => `  ${line}`),
     "",
     ...lookups,
     ...rivals,
@@ -85,11 +85,4 @@ export function remoteTable(report: RemoteReport): string {
 
 function speed({ median }: Summary): string {
   return `${median.toFixed(2)} GiB/s`;
-}
-
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) =>
-    `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")}`.trimEnd(),
-  );
 }

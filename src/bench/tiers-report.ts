@@ -1,4 +1,4 @@
-import { formatBytes } from "../core/index.ts";
+import { formatBytes, tableLines } from "../core/index.ts";
 import type { ContestResult } from "./contest.ts";
 import { formatMs } from "./format.ts";
 import type { Machine } from "./machine.ts";
@@ -54,7 +54,7 @@ export function tiersTable(report: TiersReport): string {
   return [
     `  ${report.numChunks} chunks of ${formatBytes(report.chunkBytes)}, ${report.concurrency} files at a time in ${report.directory}`,
     "",
-    ...aligned([header, ...rows]),
+    ...tableLines([header, ...rows], { others: "left" }).map((line) => `  ${line}`),
     "",
     ...lookups,
   ].join("\n");
@@ -67,11 +67,4 @@ export function gibPerSecond(numBytes: number, { median }: Summary): number {
 
 function speed(numBytes: number, summary: Summary): string {
   return `${gibPerSecond(numBytes, summary).toFixed(2)} GiB/s`;
-}
-
-function aligned(rows: readonly (readonly string[])[]): string[] {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows.map((row) =>
-    `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ")}`.trimEnd(),
-  );
 }

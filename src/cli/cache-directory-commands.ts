@@ -1,8 +1,8 @@
-import { formatBytes, systemClock } from "../core/index.ts";
+import { formatBytes, systemClock, tableLines } from "../core/index.ts";
 import { CacheDirectory } from "./cache-directory.ts";
 import type { ChunkFile, InspectedHeader } from "./cache-directory.ts";
 import { jsonListLines, printJson, printLines } from "./cache-output.ts";
-import { formatAge, formatTable, plural } from "./cache-table.ts";
+import { formatAge, plural } from "./cache-words.ts";
 import { type Finding, verifyDirectory } from "./cache-verify.ts";
 import { ProgressLine } from "./progress.ts";
 
@@ -57,7 +57,8 @@ export async function showDirectoryStats(flags: DirectoryFlags): Promise<void> {
     formatAge(nowMs - totals.oldestMs),
   ]);
   if (rows.length > 0) {
-    console.log(formatTable(["MODEL", "CHUNKS", "SIZE", "NEWEST", "OLDEST"], rows));
+    const head = ["MODEL", "CHUNKS", "SIZE", "NEWEST", "OLDEST"];
+    console.log(tableLines([head, ...rows]).join("\n"));
   }
   const others = numOthers === 0 ? "" : `; ${plural(numOthers, "other file")}`;
   console.log(`${plural(numChunks, "chunk")}, ${formatBytes(numBytes)}${others}`);

@@ -1,8 +1,8 @@
-import { formatBytes } from "../core/index.ts";
+import { formatBytes, tableLines } from "../core/index.ts";
 import { printJson } from "./cache-output.ts";
 import { type PromptFlags, readOptionalPromptBody, readPromptBody } from "./cache-prompt-flags.ts";
 import { CacheServer } from "./cache-server.ts";
-import { formatTable, plural } from "./cache-table.ts";
+import { plural } from "./cache-words.ts";
 
 export interface ServerFlags {
   readonly url: string;
@@ -10,11 +10,14 @@ export interface ServerFlags {
   readonly json?: true;
 }
 
+const STATS_HEAD = "TIER CHUNKS USED CAPACITY HITS MISSES STORED EVICTED REFUSED DAMAGED".split(
+  " ",
+);
+
 /** `warmkv cache stats` */
 export async function showServerStats(flags: ServerFlags): Promise<void> {
   const stats = await connect(flags).stats();
   if (flags.json) return printJson(stats);
-  const head = ["TIER", "CHUNKS", "USED", "CAPACITY", "HITS", "MISSES"];
   const rows = Object.entries(stats.tiers).map(([name, tier]) => [
     tier.is_up ? name : `${name} (away)`,
     String(tier.num_chunks),
@@ -23,7 +26,7 @@ export async function showServerStats(flags: ServerFlags): Promise<void> {
     ...[tier.num_hits, tier.num_misses, tier.num_stored].map(String),
     ...[tier.num_evicted, tier.num_refused, tier.num_damaged].map(String),
   ]);
-  console.log(formatTable([...head, "STORED", "EVICTED", "REFUSED", "DAMAGED"], rows));
+  console.log(tableLines([STATS_HEAD, ...rows]).join("\n"));
   console.log(
     `Pool: ${formatBytes(stats.pool_used_bytes)} of ${formatBytes(stats.pool_capacity_bytes)} in use; ` +
       `${plural(stats.num_pinned_chunks, "chunk")} pinned; ${stats.chunk_tokens} tokens in a chunk`,
@@ -45,7 +48,7 @@ export async function listTiers(flags: ServerFlags): Promise<void> {
     String(tier.num_chunks),
     formatBytes(tier.used_bytes),
   ]);
-  console.log(formatTable(["TIER", "CHUNKS", "USED"], rows));
+  console.log(tableLines([["TIER", "CHUNKS", "USED"], ...rows]).join("\n"));
 }
 
 /** `warmkv cache lookup` */

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { Command } from "commander";
-import { TerminalLine, systemClock, UsageError } from "../core/index.ts";
+import { TerminalLine, systemClock, tableLines, UsageError } from "../core/index.ts";
 import { wholeNumber } from "./flags.ts";
 
 const MAX_CAPACITY = 100_000_000;
@@ -71,11 +71,10 @@ export function simulateCommand(): Command {
 }
 
 async function simulate(flags: SimulateFlags): Promise<void> {
-  const [simulation, plot, bench, { formatTable }] = await Promise.all([
+  const [simulation, plot, bench] = await Promise.all([
     import("../simulate/index.ts"),
     import("../plot/index.ts"),
     import("../bench/index.ts"),
-    import("./cache-table.ts"),
   ]);
   if (flags.plot !== undefined) plot.plotFormat(flags.plot);
   const names = flags.policy ?? simulation.simulationPolicyNames;
@@ -98,8 +97,7 @@ async function simulate(flags: SimulateFlags): Promise<void> {
       onProgress: (numRequests) => progress.show(numRequests),
     })
     .finally(() => progress.hide());
-  const [head, ...rows] = simulation.reportTable(report);
-  console.log(formatTable(head!, rows));
+  console.log(tableLines(simulation.reportTable(report)).join("\n"));
   if (flags.json !== undefined) await bench.writeReport(simulation.reportJson(report), flags.json);
   if (flags.plot !== undefined) {
     await plot.renderPlot(simulation.hitRatePlot(report), flags.plot);

@@ -5,5 +5,6 @@ export * from "./events.ts";
 export * from "./float16.ts";
 export * from "./logger.ts";
 export * from "./sizes.ts";
+export * from "./table.ts";
 export * from "./terminal-line.ts";
 export * from "./time-limit.ts";

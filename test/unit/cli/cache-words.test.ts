@@ -1,22 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { formatAge, formatTable, plural } from "../../../src/cli/cache-table.ts";
-
-describe("formatTable()", () => {
-  it("pads the first column on the right and the others on the left", () => {
-    const table = formatTable(
-      ["TIER", "CHUNKS"],
-      [
-        ["LocalCPUBackend", "5"],
-        ["Disk", "1000000"],
-      ],
-    );
-    expect(table.split("\n")).toEqual([
-      "TIER              CHUNKS",
-      "LocalCPUBackend        5",
-      "Disk             1000000",
-    ]);
-  });
-});
+import { formatAge, plural } from "../../../src/cli/cache-words.ts";
 
 describe("formatAge()", () => {
   it.each([
