@@ -1,18 +1,11 @@
 import { expect, test } from "vitest";
 import { cacheOverheadTable } from "../../../src/bench/cache-overhead-table.ts";
 import { makeCacheOverheadReport } from "../../../src/bench/cache-overhead.ts";
+import { MACHINE } from "./bench-fixtures.ts";
 
 const REPORT = makeCacheOverheadReport({
   startedAt: "2026-01-01T00:00:00.000Z",
-  machine: {
-    platform: "linux-x64",
-    cpu: "a CPU",
-    numCores: 2,
-    memoryBytes: 2 ** 34,
-    nodeVersion: "v20.20.2",
-    loadAverageAtStart: [0, 0, 0],
-    loadAverageAtEnd: [0, 0, 0],
-  },
+  machine: MACHINE,
   model: "synth:25m",
   numPromptTokens: 8000,
   // The machine slows down, and both with it.

@@ -4,6 +4,7 @@ import { queryTwicePlot } from "../../../src/bench/query-twice-plot.ts";
 import { makeQueryTwiceReport, queryTwiceFailures } from "../../../src/bench/query-twice-report.ts";
 import { queryTwiceTable } from "../../../src/bench/query-twice-table.ts";
 import { plotSvg } from "../../../src/plot/index.ts";
+import { MACHINE } from "./bench-fixtures.ts";
 
 const FLOOR = {
   numTokens: 8000,
@@ -41,15 +42,7 @@ function report(
 ) {
   return makeQueryTwiceReport({
     startedAt: "2026-01-01T00:00:00.000Z",
-    machine: {
-      platform: "linux-x64",
-      cpu: "a CPU",
-      numCores: 2,
-      memoryBytes: 2 ** 34,
-      nodeVersion: "v20.20.2",
-      loadAverageAtStart: [0.1, 0.2, 0.3],
-      loadAverageAtEnd: [1, 0.5, 0.3],
-    },
+    machine: MACHINE,
     server: { url: "http://127.0.0.1:1/v1", model: "synth:25m", args: ["serve"] },
     requestedPromptTokens: 8000,
     maxTokens: 3,

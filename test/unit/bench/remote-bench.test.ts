@@ -9,8 +9,8 @@ import { listenTcpFloor } from "../../../src/bench/tcp-floor-peer.ts";
 import { TcpFloor } from "../../../src/bench/tcp-floor.ts";
 import { systemClock } from "../../../src/core/index.ts";
 import { plotSvg } from "../../../src/plot/index.ts";
+import { MACHINE, summary } from "./bench-fixtures.ts";
 
-const summary = (median: number) => ({ median, min: median / 2, max: median * 2, count: 3 });
 const transferSpeed = (gibPerSecond: number) => ({
   gibPerSecond: summary(gibPerSecond),
   latencyMs: summary(4.2),
@@ -22,15 +22,7 @@ const REPORT: RemoteReport = {
   benchmark: "remote",
   version: 1,
   startedAt: "2026-01-01T00:00:00.000Z",
-  machine: {
-    platform: "linux-x64",
-    cpu: "a CPU",
-    numCores: 2,
-    memoryBytes: 2 ** 34,
-    nodeVersion: "v20.20.2",
-    loadAverageAtStart: [0, 0, 0],
-    loadAverageAtEnd: [0, 0, 0],
-  },
+  machine: MACHINE,
   address: "lm://127.0.0.1:65432",
   numRounds: 3,
   transfers: [

@@ -2,22 +2,13 @@ import { expect, test } from "vitest";
 import { tiersPlot } from "../../../src/bench/tiers-plot.ts";
 import { type TiersReport, tiersTable } from "../../../src/bench/tiers-report.ts";
 import { plotSvg } from "../../../src/plot/index.ts";
-
-const summary = (median: number) => ({ median, min: median / 2, max: median * 2, count: 3 });
+import { MACHINE, summary } from "./bench-fixtures.ts";
 
 const REPORT: TiersReport = {
   benchmark: "tiers",
   version: 1,
   startedAt: "2026-01-01T00:00:00.000Z",
-  machine: {
-    platform: "linux-x64",
-    cpu: "a CPU",
-    numCores: 2,
-    memoryBytes: 2 ** 34,
-    nodeVersion: "v20.20.2",
-    loadAverageAtStart: [0, 0, 0],
-    loadAverageAtEnd: [0, 0, 0],
-  },
+  machine: MACHINE,
   directory: "/data",
   chunkBytes: 2 ** 20,
   numChunks: 1024,
