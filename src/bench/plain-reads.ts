@@ -2,28 +2,24 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { MiB, alignUp } from "../core/index.ts";
 import { MappedMemory, MemoryPool, PAGE_BYTES } from "../memory/index.ts";
-import { PlainFiles } from "./plain-files.ts";
+import { PlainFiles, type PlainFilesOptions } from "./plain-files.ts";
 import { median } from "./statistics.ts";
 
-/** As many as the disk tier reads. */
-const CONCURRENCY = 4;
 const NUM_ROUNDS = 9;
 
-export interface PlainReadsOptions {
-  /** Where the disk tier keeps its files. */
-  readonly directory: string;
-  readonly useOdirect: boolean;
+/** As the disk tier has them. */
+export interface PlainReadsOptions extends PlainFilesOptions {
   readonly numBytes: number;
 }
 
 /** Milliseconds that reading so many bytes takes as plainly as Node can, from files of a MiB. Median. */
 export async function timePlainReads(options: PlainReadsOptions): Promise<number> {
-  const { useOdirect, numBytes } = options;
+  const { useOdirect, concurrency, numBytes } = options;
   const numFiles = Math.ceil(numBytes / MiB);
   const fileBytes = alignUp(Math.ceil(numBytes / numFiles), PAGE_BYTES);
   const directory = await mkdtemp(join(options.directory, "warmkv-bench-"));
-  const files = new PlainFiles({ directory, useOdirect, concurrency: CONCURRENCY });
-  using pool = new MemoryPool(new MappedMemory((CONCURRENCY + 1) * fileBytes), fileBytes);
+  const files = new PlainFiles({ directory, useOdirect, concurrency });
+  using pool = new MemoryPool(new MappedMemory((concurrency + 1) * fileBytes), fileBytes);
   try {
     using buffer = pool.tryAllocate(fileBytes)!;
     buffer.bytes.fill(1);

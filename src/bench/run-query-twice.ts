@@ -109,7 +109,8 @@ function diskAlone(env: NodeJS.ProcessEnv): FloorOptions["disk"] {
   const { config } = loadCacheConfig({ env, cwd: process.cwd() });
   const [directory] = config.localDiskPaths;
   if (config.localCpu || directory === undefined) return undefined;
-  return { directory, useOdirect: config.extraConfig.useOdirect };
+  const { useOdirect, diskIoThreads } = config.extraConfig;
+  return { directory, useOdirect, concurrency: diskIoThreads };
 }
 
 async function openServer(settings: BenchSettings): Promise<BenchServer> {
