@@ -168,12 +168,15 @@ export class CacheEngine implements AsyncDisposable {
       for await (let chunk of this.#open(match, from, budget.signal)) {
         // A busy engine is not the tiers' fault.
         budget.pause();
-        if (chunk.crc32 !== undefined && (isOwnTurn = !isOwnTurn) === false) {
-          if (!this.#isIntact(match, chunk)) {
-            chunk.buffer[Symbol.dispose]();
-            break;
+        if (chunk.crc32 !== undefined) {
+          if (isOwnTurn) {
+            if (!this.#isIntact(match, chunk)) {
+              chunk.buffer[Symbol.dispose]();
+              break;
+            }
+            chunk = { ...chunk, crc32: undefined };
           }
-          chunk = { ...chunk, crc32: undefined };
+          isOwnTurn = !isOwnTurn;
         }
         if (!(await queue.push(chunk))) break;
         budget.resume();
