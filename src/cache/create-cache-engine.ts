@@ -113,6 +113,19 @@ async function openRemoteTier(
     random: Math.random,
   });
   const { modelName, findHalfRows } = layout;
+  const headerBytes = payloadOffset({ start: 0, end: config.chunkSize });
+  const payloadBytes = Math.max(
+    layout.tokenPartBytes(config.chunkSize),
+    layout.statePartBytes(Infinity),
+  );
   const serde = findHalfRows && new Int8Serde({ pool, findRows: findHalfRows });
-  return new RemoteTier({ store, pool, modelName, serde, timeoutMs: blockingTimeoutMs, logger });
+  return new RemoteTier({
+    store,
+    pool,
+    modelName,
+    serde,
+    timeoutMs: blockingTimeoutMs,
+    maxChunkBytes: headerBytes + payloadBytes,
+    logger,
+  });
 }

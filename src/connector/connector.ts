@@ -108,7 +108,10 @@ export interface EngineKvLayout {
   readonly kvDtype: string;
   /** Bytes of a token part of `numTokens` tokens; 0 for models that have a state and nothing else. */
   tokenPartBytes(numTokens: number): number;
-  /** The most bytes of the state part at a position; 0 for models that need none: every prefix will do. */
+  /**
+   * The most bytes of the state part at a position, and at any position for Infinity; 0 for models that need none:
+   * every prefix will do.
+   */
   statePartBytes(position: number): number;
   /**
    * Where a token part holds half-precision numbers, in ascending order, for who wants them shorter; undefined for a

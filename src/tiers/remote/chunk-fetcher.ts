@@ -15,6 +15,8 @@ export interface ChunkFetcherOptions {
   readonly pool: MemoryPool;
   readonly nameOf: (key: ChunkKey) => string;
   readonly timeoutMs: number;
+  /** What is longer is no chunk and no state part. */
+  readonly maxChunkBytes: number;
   readonly known: KnownChunks;
   readonly leased: LeasedChunks;
   readonly counters: TierCounters;
@@ -30,6 +32,11 @@ interface Fetch {
   readonly waiters: Set<OnFetched>;
   /** Set when the chunk is removed meanwhile: whoever waits may have it, and nobody else. */
   isStale: boolean;
+}
+
+/** Where a value is read to. Nothing tells its length before it comes. */
+interface Room {
+  buffer: KvBuffer;
 }
 
 /** Reads chunks straight into slabs of the pool: each once, however many want it at the same time. */
@@ -91,43 +98,57 @@ export class ChunkFetcher {
     return fetch;
   }
 
-  async #run(key: ChunkKey, buffer: KvBuffer, fetch: Fetch): Promise<void> {
+  async #run(key: ChunkKey, slab: KvBuffer, fetch: Fetch): Promise<void> {
     const { health, leased } = this.#options;
     using deadline = fetch.deadline;
+    const room: Room = { buffer: slab };
     let isWhole = false;
     try {
-      isWhole = await this.#get(key, buffer, fetch);
+      isWhole = await this.#get(key, room, fetch);
     } catch (error) {
       const failure = deadline.explain(error);
       if (failure !== undefined) health.report(failure);
     }
+    const { buffer } = room;
     if (this.#fetches.get(key) === fetch) this.#fetches.delete(key);
     if (isWhole && !fetch.isStale) leased.share(key, buffer);
     for (const done of fetch.waiters) done(isWhole ? buffer.retain() : undefined);
     buffer[Symbol.dispose]();
   }
 
-  async #get(key: ChunkKey, buffer: KvBuffer, fetch: Fetch): Promise<boolean> {
-    const { store, serde, nameOf, known, health } = this.#options;
+  async #get(key: ChunkKey, room: Room, fetch: Fetch): Promise<boolean> {
+    const { store, serde, nameOf, known, health, maxChunkBytes } = this.#options;
     let isTooLarge = false;
+    let isRefused = false;
     const allocate = (byteLength: number): Uint8Array | undefined => {
-      isTooLarge = byteLength > buffer.capacityBytes;
-      return isTooLarge ? undefined : serde.place(buffer.capacity, byteLength);
+      isTooLarge = byteLength > maxChunkBytes;
+      isRefused = isTooLarge || !this.#grow(room, byteLength);
+      return isRefused ? undefined : serde.place(room.buffer.capacity, byteLength);
     };
     const { priority } = fetch;
     const { signal } = fetch.deadline;
     const byteLength = await store.get(nameOf(key), allocate, { signal, priority });
     // Somebody has evicted it.
-    if (byteLength === undefined && !isTooLarge) known.delete(key);
+    if (byteLength === undefined && !isRefused) known.delete(key);
     let fault = isTooLarge ? "it is larger than a chunk" : undefined;
     if (byteLength !== undefined) {
-      const isWhole = await serde.decode(buffer, byteLength);
-      fault = isWhole ? faultOf(buffer, key) : "no whole value of this form";
+      const isWhole = await serde.decode(room.buffer, byteLength);
+      fault = isWhole ? faultOf(room.buffer, key) : "no whole value of this form";
     }
     if (fault !== undefined) this.#removeDamaged(key, fault);
     if (byteLength === undefined || fault !== undefined) return false;
     if (!fetch.isStale) known.add(key, byteLength);
     health.worked();
+    return true;
+  }
+
+  /** A state part may take many slabs. @returns false when the pool has no room for it */
+  #grow(room: Room, byteLength: number): boolean {
+    if (byteLength <= room.buffer.capacityBytes) return true;
+    const longer = this.#options.pool.tryAllocate(byteLength);
+    if (longer === undefined) return false;
+    room.buffer[Symbol.dispose]();
+    room.buffer = longer;
     return true;
   }
 

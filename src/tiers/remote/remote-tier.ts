@@ -42,6 +42,8 @@ export interface RemoteTierOptions extends Partial<Omit<ChunkNaming, "format">> 
   readonly serde?: ChunkSerde | undefined;
   /** The longest that one chunk may take. */
   readonly timeoutMs: number;
+  /** The longest chunk or state part, with its header; a longer value is removed. Default: one slab. */
+  readonly maxChunkBytes?: number | undefined;
   /** Accepted and not yet put; the bytes stay in the pool as long. Default: a quarter of the pool. */
   readonly maxInFlightBytes?: number | undefined;
   readonly logger?: Logger | undefined;
@@ -79,6 +81,7 @@ export class RemoteTier implements Tier {
       pool,
       serde = naiveSerde,
       timeoutMs,
+      maxChunkBytes = pool.slabBytes,
       logger = silentLogger,
       random = Math.random,
     } = options;
@@ -112,7 +115,7 @@ export class RemoteTier implements Tier {
       counters: this.#counters,
       health: this.#health,
     };
-    this.#fetcher = new ChunkFetcher({ ...parts, pool, timeoutMs, leased });
+    this.#fetcher = new ChunkFetcher({ ...parts, pool, timeoutMs, maxChunkBytes, leased });
     const { maxInFlightBytes = quarterBytes } = options;
     this.#putter = new ChunkPutter({ ...parts, maxInFlightBytes });
   }

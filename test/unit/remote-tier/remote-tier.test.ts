@@ -33,7 +33,9 @@ afterEach(async () => {
   pool.assertAllFree();
 });
 
-function open(options: { maxInFlightBytes?: number; modelName?: string } = {}): RemoteTier {
+function open(
+  options: { maxInFlightBytes?: number; maxChunkBytes?: number; modelName?: string } = {},
+): RemoteTier {
   log = [];
   const note = (message: string): void => void log.push(message);
   const logger = { ...silentLogger, warn: note, info: note };
@@ -242,6 +244,34 @@ describe("fetches", () => {
     await vi.waitFor(() => expect(store.values.has(name!)).toBe(false));
     await put();
     expect(await tier.lookup(keys)).toBe(8);
+  });
+});
+
+describe("a part longer than a slab", () => {
+  const NUM_SLABS = 5;
+  const [first, second] = specs;
+  const long = { ...second!, payloadBytes: (NUM_SLABS - 1) * SLAB_BYTES };
+  const maxChunkBytes = NUM_SLABS * SLAB_BYTES;
+
+  test("is read into as many as it takes", async () => {
+    await put([first!, long]);
+    await using other = open({ maxChunkBytes });
+    using lease = await other.acquire(keys.slice(0, 2));
+    expect(await take(lease)).toBe(2);
+    expect(pool.usedBytes).toBe(0);
+  });
+
+  test("stays where it is when the pool has no room for it", async () => {
+    await put([first!, long]);
+    await using other = open({ maxChunkBytes });
+    using lease = await other.acquire(keys.slice(0, 2));
+    {
+      using _ = holdSlabs(pool.numSlabs - NUM_SLABS);
+      using _one = holdSlabs(1);
+      expect(await take(lease)).toBe(1);
+    }
+    expect(other.stats().numDamaged).toBe(0);
+    expect(await take(lease)).toBe(2);
   });
 });
 

@@ -25,6 +25,7 @@ export interface ChunkSpec {
   readonly start: number;
   readonly end: number;
   readonly tokens: Int32Array;
+  readonly payloadBytes?: number;
 }
 
 /** The chunks of a made-up prompt. The first `numShared` are the same whatever the seed. */
@@ -44,9 +45,10 @@ export function keysOf(specs: readonly ChunkSpec[]): ChunkKey[] {
 
 /** A sealed chunk in pool memory, whose payload follows from its key. */
 export function makeChunk(pool: MemoryPool, spec: ChunkSpec): Chunk {
-  const buffer = pool.tryAllocate(chunkHeaderBytes(spec.tokens.byteLength) + PAYLOAD_BYTES);
+  const { payloadBytes = PAYLOAD_BYTES } = spec;
+  const buffer = pool.tryAllocate(chunkHeaderBytes(spec.tokens.byteLength) + payloadBytes);
   if (buffer === undefined) throw new Error("The test's pool is too small");
-  buffer.bytes.set(payloadOf(spec.key), chunkHeaderBytes(spec.tokens.byteLength));
+  buffer.bytes.set(payloadOf(spec.key, payloadBytes), chunkHeaderBytes(spec.tokens.byteLength));
   sealChunk(buffer.bytes, {
     kind: "tokens",
     key: spec.key,
@@ -80,13 +82,16 @@ export function isIntactChunk(buffer: KvBuffer, key: ChunkKey): boolean {
     header !== undefined &&
     header.key === key &&
     isPayloadIntact(buffer.bytes, header) &&
-    Buffer.compare(buffer.bytes.subarray(header.headerBytes), payloadOf(key)) === 0
+    Buffer.compare(
+      buffer.bytes.subarray(header.headerBytes),
+      payloadOf(key, header.payloadBytes),
+    ) === 0
   );
 }
 
-function payloadOf(key: ChunkKey): Uint8Array {
+function payloadOf(key: ChunkKey, payloadBytes: number): Uint8Array {
   const block = createHash("sha512").update(key).digest();
-  const payload = new Uint8Array(PAYLOAD_BYTES);
-  for (let at = 0; at < PAYLOAD_BYTES; at++) payload[at] = block[at % block.byteLength]!;
+  const payload = new Uint8Array(payloadBytes);
+  for (let at = 0; at < payloadBytes; at++) payload[at] = block[at % block.byteLength]!;
   return payload;
 }
