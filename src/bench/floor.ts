@@ -41,6 +41,8 @@ export interface FloorOptions {
 
 const NUM_DECODES = 15;
 const NUM_WARM_REQUESTS = 15;
+/** At the end of a prompt, before its tail, and on the way. */
+const NUM_STATES = 8;
 
 /**
  * Runs the same engine as the server, without a server: a prompt of that length, then single tokens,
@@ -61,9 +63,12 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
     enablePrefixCaching: false,
     logger: silentLogger,
     connect: async (layout) => {
-      kvBytes = layout.tokenPartBytes(numTokens);
-      // Room for the prompt, the headers of its chunks and a rest.
-      const maxLocalCpuSize = `${Math.ceil((2 * kvBytes) / MiB) + 16}MiB`;
+      const tokenBytes = layout.tokenPartBytes(numTokens);
+      const stateBytes = layout.statePartBytes(numTokens);
+      kvBytes = tokenBytes + stateBytes;
+      // Room for the prompt, its state here and there, the headers of its chunks and a rest.
+      const roomBytes = 2 * tokenBytes + NUM_STATES * stateBytes;
+      const maxLocalCpuSize = `${Math.ceil(roomBytes / MiB) + 16}MiB`;
       const cache = loadCacheConfig({
         env: {},
         cwd: process.cwd(),

@@ -37,8 +37,7 @@ export async function createCacheEngine(request: CreateCacheEngineOptions): Prom
   const layout = layoutWithSerde(config, request.layout, logger);
   const options = { ...request, layout };
   const { chunkSize, retrieveLocations, storeLocation, pinTimeoutMs, instanceId } = config;
-  const chunkBytes = payloadOffset({ start: 0, end: chunkSize }) + layout.tokenPartBytes(chunkSize);
-  const pool = createPool(config.maxLocalCpuSizeBytes, alignUp(chunkBytes, PAGE_BYTES), logger);
+  const pool = createPool(config.maxLocalCpuSizeBytes, slabBytesOf(layout, chunkSize), logger);
   const opened: Tier[] = [];
   try {
     const hotTier = openCpuTier(config, pool);
@@ -71,6 +70,12 @@ export async function createCacheEngine(request: CreateCacheEngineOptions): Prom
     pool[Symbol.dispose]();
     throw error;
   }
+}
+
+/** Room for a chunk; where there are none, for the state part of a short prompt. */
+function slabBytesOf(layout: EngineKvLayout, chunkTokens: number): number {
+  const payloadBytes = layout.tokenPartBytes(chunkTokens) || layout.statePartBytes(chunkTokens);
+  return alignUp(payloadOffset({ start: 0, end: chunkTokens }) + payloadBytes, PAGE_BYTES);
 }
 
 function openCpuTier({ localCpu, cachePolicy }: CacheConfig, pool: MemoryPool): Tier | undefined {

@@ -89,6 +89,23 @@ describe("createConnector()", () => {
     );
   });
 
+  test.each([
+    ["a chunk where the model has chunks", { statePartBytes: () => 100_000 }, 12_288],
+    [
+      "a state part where it has nothing else",
+      { tokenPartBytes: () => 0, statePartBytes: () => 100_000 },
+      106_496,
+    ],
+    [
+      "a state part of a chunk's tokens where it grows",
+      { tokenPartBytes: () => 0, statePartBytes: (position: number) => 100 * position },
+      32_768,
+    ],
+  ])("a slab has room for %s", async (_, changes, slabBytes) => {
+    const { cache } = await open({ maxLocalCpuSize: "4MiB" }, changes);
+    expect(cache!.pool.slabBytes).toBe(slabBytes);
+  });
+
   test("a location without a tier is refused", async () => {
     await expect(
       open({ maxLocalCpuSize: "1MiB", retrieveLocations: "RemoteBackend" }),
