@@ -2,14 +2,19 @@ import type { KvConnector } from "../connector/connector.ts";
 import { type Clock, type Logger, UsageError, messageOf, publish } from "../core/index.ts";
 import { EmbeddingQueue } from "./embedding-queue.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
+import { KvResidency } from "./kv-residency.ts";
 import type { EmbeddingShape, ModelRunner, StepItem, StepResult } from "./model-runner.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
 import { RestorePacer } from "./restore-pacer.ts";
-import { type ScheduledChunk, Scheduler, type SchedulerOptions, resumeAt } from "./scheduler.ts";
+import {
+  type ScheduledChunk,
+  Scheduler,
+  type SchedulerOptions,
+  followingChunk,
+} from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
-import { SlotKv } from "./slot-kv.ts";
 
 /** A model's vocabulary, as far as the engine uses it. */
 export interface EngineVocab extends TokenTexts {
@@ -27,6 +32,11 @@ export interface LlmEngineOptions {
   readonly prefixCache?: { readonly keepsGenerated: boolean } | undefined;
   /** Undefined: the model makes no embeddings. */
   readonly embedding?: EmbeddingShape | undefined;
+  /**
+   * The model's thread need not wait for the answer's text before it computes the next token. What it computed
+   * in vain is cut off at the end, so not where a sequence's memory cannot be cut and is still to be saved.
+   */
+  readonly runsAhead: boolean;
   /** Learns from the steps. */
   readonly prefill: PrefillEstimate;
   readonly logger: Logger;
@@ -48,9 +58,9 @@ export class LlmEngine implements Engine {
   readonly #options: LlmEngineOptions;
   /** Everybody between generate and the last delta. */
   readonly #requests = new Map<Sequence, EngineRequest>();
-  readonly #kv = new Map<Sequence, SlotKv>();
   readonly #pacer: RestorePacer;
   readonly #prefixes: PrefixCache | undefined;
+  readonly #residency: KvResidency;
   readonly #embeddings: EmbeddingQueue | undefined;
   readonly #loop: Promise<void>;
   #wake: () => void = () => {};
@@ -74,6 +84,12 @@ export class LlmEngine implements Engine {
         trim: (slot, start) => runner.trim(slot, start),
       });
     this.#pacer = new RestorePacer(options.runner, () => options.clock.nowMs());
+    this.#residency = new KvResidency({
+      runner,
+      connector: options.connector,
+      pacer: this.#pacer,
+      prefixes: this.#prefixes,
+    });
     this.#loop = this.#run();
   }
 
@@ -159,8 +175,8 @@ export class LlmEngine implements Engine {
 
   async #run(): Promise<void> {
     for (;;) {
-      if (this.#embeddings?.isEmpty === false) {
-        await this.#embeddings.pass(this.#scheduler.active.length > 0);
+      if (this.#hasTextsToEmbed) {
+        await this.#embeddings!.pass(this.#scheduler.active.length > 0);
       }
       this.#dropAborted();
       if (this.#isClosing && this.#scheduler.active.length === 0) return;
@@ -169,15 +185,16 @@ export class LlmEngine implements Engine {
       const chunks = this.#scheduler.schedule();
       if (chunks.length === 0) {
         this.#pacer.whenIdle();
-        if (this.#embeddings?.isEmpty ?? true) await this.#sleep();
+        if (!this.#hasTextsToEmbed) await this.#sleep();
         continue;
       }
       this.#pacer.beforeStep();
-      const startMs = this.#options.clock.nowMs();
-      const result = await this.#step(chunks);
-      this.#observeStep(chunks, this.#options.clock.nowMs() - startMs);
-      this.#postprocess(chunks, result);
+      await this.#compute(chunks);
     }
+  }
+
+  get #hasTextsToEmbed(): boolean {
+    return this.#embeddings?.isEmpty === false;
   }
 
   #admit(): void {
@@ -187,50 +204,23 @@ export class LlmEngine implements Engine {
     for (const sequence of admitted) {
       sequence.numComputed = prefixes?.take(sequence, this.#scheduler.active) ?? 0;
     }
-    for (const sequence of admitted) void this.#bringIn(sequence);
-    prefixes?.shrink(this.#options.scheduler.numCells - this.#scheduler.numUsedCells);
+    for (const sequence of admitted) void this.#bringIn(sequence, sequence.numComputed);
+    this.#makeRoom(0);
   }
 
   /** From "loading" to "running": what is stored of the prompt comes into the engine. */
-  async #bringIn(sequence: Sequence): Promise<void> {
-    const numHeld = sequence.numComputed;
-    // Until it is loaded, nobody may count on what its slot holds.
-    sequence.numComputed = 0;
+  async #bringIn(sequence: Sequence, numHeld: number): Promise<void> {
     const entry = this.#requests.get(sequence)!;
-    const slot = sequence.slot!;
-    const kv = new SlotKv(this.#runner, this.#pacer, slot, numHeld);
-    this.#kv.set(sequence, kv);
     sequence.firstScheduledMs ??= this.#options.clock.nowMs();
     try {
-      const [end] = await Promise.all([
-        this.#load(sequence, numHeld, kv, entry.abort.signal),
-        this.#addSampler(sequence),
-      ]);
-      if (sequence.slot !== slot) return;
-      sequence.numComputed = resumeAt(sequence, end);
-      // A load may leave more than it answers, or parts of one that came to nothing.
-      this.#runner.trim(slot, sequence.numComputed);
-      if (sequence.numGenerated === 0) sequence.numCached = sequence.numComputed;
-      sequence.state = "running";
+      const sampler = this.#addSampler(sequence);
+      const { signal } = entry.abort;
+      const isIn = await this.#residency.bringIn(sequence, numHeld, sampler, signal);
+      if (isIn) sequence.state = "running";
     } catch (error) {
       this.#finish(entry, "error", toError(error));
     }
     this.#wake();
-  }
-
-  /** @returns the end of the prefix that is in the engine now */
-  async #load(
-    sequence: Sequence,
-    numHeld: number,
-    kv: SlotKv,
-    signal: AbortSignal,
-  ): Promise<number> {
-    using match = await this.#connector.lookup(sequence, numHeld);
-    // The match must be held until the load is over.
-    const end =
-      match.numTokens <= numHeld ? numHeld : await this.#connector.load(match, numHeld, kv, signal);
-    sequence.stops = match.stops ?? [];
-    return end;
   }
 
   async #addSampler(sequence: Sequence): Promise<void> {
@@ -244,30 +234,40 @@ export class LlmEngine implements Engine {
 
   #preempt(): void {
     for (const { sequence, slot } of this.#scheduler.preempt()) {
-      this.#revokeKv(sequence);
-      this.#runner.trim(slot, 0);
+      this.#residency.drop(sequence, slot);
       publish("warmkv:engine:preempted", { id: sequence.id });
       this.#options.logger.debug(`Preempted request ${sequence.id}: no free KV cells`);
     }
   }
 
-  #step(chunks: readonly ScheduledChunk[]): Promise<StepResult> {
-    const items = chunks.map(({ sequence, start, end }): StepItem => {
-      const isComplete = end === sequence.numTokens;
-      const { sampling } = sequence;
-      return {
-        sequence: sequence.slot!,
-        tokens: sequence.tokens.slice(start, end),
-        start,
-        samplerId: isComplete ? sequence.id : undefined,
-        suppressEnd: sampling.ignoreEos || sequence.numGenerated < sampling.minTokens,
-        numLogprobs: sampling.numLogprobs,
-      };
-    });
-    return this.#runner.step(items).catch((error: unknown) => {
+  /** A step, and those that may follow it; ends early when somebody wakes the loop. */
+  async #compute(first: readonly ScheduledChunk[]): Promise<void> {
+    const isAlone = this.#options.runsAhead && !this.#hasTextsToEmbed;
+    const numSteps = isAlone ? this.#scheduler.numStepsAhead(first) : 1;
+    this.#makeRoom((numSteps - 1) * first.length);
+    let chunks = first;
+    let startMs = this.#options.clock.nowMs();
+    const take = (result: StepResult): void => {
+      const endMs = this.#options.clock.nowMs();
+      this.#observeStep(chunks, endMs - startMs);
+      this.#postprocess(chunks, result);
+      startMs = endMs;
+      chunks = chunks.map(followingChunk);
+    };
+    if (numSteps > 1) this.#wake = () => this.#runner.interrupt();
+    try {
+      await this.#runner.run(stepItems(first), numSteps, take);
+    } catch (error) {
       this.#options.logger.error(`A step failed: ${messageOf(error)}`);
-      return { sampled: [], status: "failed" } as const;
-    });
+      take({ sampled: [], status: "failed" });
+    }
+    this.#wake = () => {};
+  }
+
+  /** Leaves so many cells free of what is kept for later. */
+  #makeRoom(numCells: number): void {
+    const { numUsedCells } = this.#scheduler;
+    this.#prefixes?.shrink(this.#options.scheduler.numCells - numUsedCells - numCells);
   }
 
   #observeStep(chunks: readonly ScheduledChunk[], durationMs: number): void {
@@ -288,14 +288,14 @@ export class LlmEngine implements Engine {
       return;
     }
     let next = 0;
-    for (const { sequence, end } of chunks) {
-      const isComplete = end === sequence.numTokens;
+    for (const { sequence, end, isComplete } of chunks) {
       const sampled = isComplete ? result.sampled[next++] : undefined;
-      sequence.numComputed = end;
       const entry = this.#requests.get(sequence);
+      // It has ended, and the model's thread was ahead.
       if (entry === undefined) continue;
+      sequence.numComputed = end;
       if (sequence.numGenerated === 0 || end > sequence.numPromptTokens) {
-        this.#save(sequence, end === sequence.numPromptTokens);
+        this.#residency.save(sequence, end === sequence.numPromptTokens);
       }
       if (sampled === undefined) continue;
       const nowMs = this.#options.clock.nowMs();
@@ -303,13 +303,6 @@ export class LlmEngine implements Engine {
       const reason = entry.accept(sampled, nowMs);
       if (reason !== undefined) this.#finish(entry, reason);
     }
-  }
-
-  /** Starts to take what was computed out of the engine; the loop does not wait for it. */
-  #save(sequence: Sequence, isFinal: boolean): void {
-    const kv = this.#kv.get(sequence);
-    if (kv === undefined) return;
-    kv.track(this.#connector.save(sequence, sequence.numComputed, isFinal, kv));
   }
 
   #fail(chunks: readonly ScheduledChunk[], message: string): void {
@@ -336,34 +329,27 @@ export class LlmEngine implements Engine {
     sequence.state = "finished";
     entry.output.close(error);
     entry.abort.abort();
-    if (reason === "stop" || reason === "length") this.#save(sequence, true);
+    if (reason === "stop" || reason === "length") this.#residency.save(sequence, true);
     this.#connector.finish(sequence);
     this.#publishFinished(sequence, reason);
-    const kv = this.#kv.get(sequence);
+    const isTrusted = reason !== "error";
     // An answer's last chunks may still be on their way out; nobody waits for those of an aborted one.
-    if (kv !== undefined && kv.numSaving > 0 && reason !== "abort" && reason !== "error") {
-      void kv.settled().then(() => this.#release(sequence, true));
-    } else {
-      this.#release(sequence, reason !== "error");
-    }
+    const saved =
+      reason === "stop" || reason === "length" ? this.#residency.saved(sequence) : undefined;
+    if (saved === undefined) this.#release(sequence, isTrusted);
+    else void saved.then(() => this.#release(sequence, isTrusted));
   }
 
   /** @param isTrusted whether the KV in its slot is what its tokens were computed to */
   #release(sequence: Sequence, isTrusted: boolean): void {
     const { slot } = sequence;
-    this.#revokeKv(sequence);
     this.#scheduler.release(sequence);
     if (slot !== undefined) {
-      if (isTrusted && this.#prefixes !== undefined) this.#prefixes.keep(slot, sequence);
-      else this.#runner.trim(slot, 0);
+      if (isTrusted) this.#residency.keep(sequence, slot);
+      else this.#residency.drop(sequence, slot);
     }
     if (sequence.hasSampler) this.#runner.dropSampler(sequence.id);
     this.#wake();
-  }
-
-  #revokeKv(sequence: Sequence): void {
-    this.#kv.get(sequence)?.revoke();
-    this.#kv.delete(sequence);
   }
 
   #publishFinished(sequence: Sequence, finishReason: EndReason): void {
@@ -388,6 +374,20 @@ export class LlmEngine implements Engine {
       this.#wake = resolve;
     });
   }
+}
+
+function stepItems(chunks: readonly ScheduledChunk[]): StepItem[] {
+  return chunks.map(({ sequence, start, end, isComplete }) => {
+    const { sampling } = sequence;
+    return {
+      sequence: sequence.slot!,
+      tokens: sequence.tokens.slice(start, end),
+      start,
+      samplerId: isComplete ? sequence.id : undefined,
+      suppressEnd: sampling.ignoreEos || sequence.numGenerated < sampling.minTokens,
+      numLogprobs: sampling.numLogprobs,
+    };
+  });
 }
 
 function toError(error: unknown): Error {

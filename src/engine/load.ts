@@ -113,6 +113,7 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
       connector: await connect(options, ready, kvType, prefill),
       prefill,
       prefixCache: prefixCacheOptions(options, ready),
+      runsAhead: ready.memory.kind === "dense" || !options.keepsGenerated,
       scheduler: {
         numSlots: maxNumSeqs,
         numCells: ready.numCells,

@@ -9,8 +9,22 @@ export interface ModelRunner extends AsyncDisposable {
   /** Why the thread is gone; undefined while it is there. */
   readonly failure: Error | undefined;
 
-  /** One forward pass, and a token for each item that asks for one. */
-  step(items: readonly StepItem[]): Promise<StepResult>;
+  /**
+   * Steps: forward passes, each with a token for each item that asks for one. Each step but the first
+   * computes the tokens that the one before has picked, without waiting for anybody. Ends early when another
+   * call waits, and behind a step that was not "ok".
+   *
+   * @param numSteps more than 1: each item is one token and asks for the next
+   * @param onStep gets the results in order, while the next step may be under way; not called after run() ended
+   */
+  run(
+    items: readonly StepItem[],
+    numSteps: number,
+    onStep: (result: StepResult) => void,
+  ): Promise<void>;
+
+  /** Ends a run behind the step that is under way. */
+  interrupt(): void;
 
   /** Makes what picks the tokens of a request. Kept until dropSampler. Rejects for a grammar that cannot be read */
   addSampler(samplerId: string, sampling: SamplingParams, promptTokens: Int32Array): Promise<void>;

@@ -22,7 +22,6 @@ export class EngineRequest {
   readonly abort: AbortController = new AbortController();
   readonly #text: TextStream;
   readonly #texts: TokenTexts;
-  readonly #maxModelLen: number;
   #lastTokenMs: number | undefined;
 
   constructor(request: GenerateRequest, texts: TokenTexts, maxModelLen: number, arrivalMs: number) {
@@ -36,10 +35,9 @@ export class EngineRequest {
         { param: "prompt" },
       );
     }
-    this.sequence = new Sequence(request, arrivalMs);
+    this.sequence = new Sequence(request, arrivalMs, maxModelLen);
     this.#text = new TextStream(request.sampling.stop);
     this.#texts = texts;
-    this.#maxModelLen = maxModelLen;
   }
 
   /** Takes the next token into the answer. @returns why this was the last one, or undefined */
@@ -59,10 +57,8 @@ export class EngineRequest {
       ((!sampling.ignoreEos && this.#texts.isEndOfGeneration(token)) ||
         (isPastMinimum && sampling.stopTokenIds.includes(token)));
     let text = isEnd || isForced ? "" : this.#text.push(this.#pieceOf(token));
-    const isOutOfRoom =
-      sequence.numGenerated >= sampling.maxTokens || sequence.numTokens >= this.#maxModelLen;
     const finishReason =
-      isEnd || this.#text.isStopped ? "stop" : isOutOfRoom ? "length" : undefined;
+      isEnd || this.#text.isStopped ? "stop" : sequence.numLeft <= 0 ? "length" : undefined;
     if (finishReason !== undefined) text += this.#text.end();
     this.output.push(this.#delta(sampled, isForced, text, finishReason));
     return finishReason;

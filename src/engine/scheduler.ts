@@ -19,6 +19,8 @@ export interface ScheduledChunk {
   readonly sequence: Sequence;
   readonly start: number;
   readonly end: number;
+  /** Whether the sequence's last token is among them: the next one is to be picked. */
+  readonly isComplete: boolean;
 }
 
 /**
@@ -36,6 +38,12 @@ export const WIDE_TOKENS = 64;
  * decodes prompts therefore advance in smaller pieces.
  */
 const WIDE_TOKENS_BESIDE_DECODES: number = 2 * WIDE_TOKENS;
+
+/**
+ * Steps that the model's thread may be ahead of everybody else: enough to hide a thread's wake-up, and not so
+ * many that a reader who is late has much to catch up with.
+ */
+const MAX_STEPS_AHEAD = 16;
 
 /** Cells left free at admission for each running sequence, so that newcomers are not preempted at once. */
 const GROWTH_CELLS = 32;
@@ -138,6 +146,25 @@ export class Scheduler {
     return wide.length > 0 ? wide : this.#narrowStep(running);
   }
 
+  /**
+   * How many steps may follow each other, beginning with this one, before there is something to schedule:
+   * every sequence decodes, none has got its first token in this step, none ends, and the cells last.
+   */
+  numStepsAhead(chunks: readonly ScheduledChunk[]): number {
+    if (chunks.length < this.active.length) return 1;
+    const freeCells = this.#options.numCells - this.numUsedCells;
+    let numSteps = Math.min(MAX_STEPS_AHEAD, 1 + Math.floor(freeCells / chunks.length));
+    for (const { sequence, start } of chunks) {
+      if (start < sequence.numPromptTokens) return 1;
+      const { numGenerated, numLeft } = sequence;
+      const { minTokens } = sequence.sampling;
+      numSteps = Math.min(numSteps, numLeft);
+      // An end may be picked from then on.
+      if (numGenerated < minTokens) numSteps = Math.min(numSteps, minTokens - numGenerated);
+    }
+    return Math.max(1, numSteps);
+  }
+
   /** A token for each that has one left, and prompts that are short as a whole. */
   #narrowStep(running: readonly Sequence[]): ScheduledChunk[] {
     const candidates = running.filter(isNarrow);
@@ -221,7 +248,13 @@ export function resumeAt(sequence: Sequence, end: number): number {
 }
 
 function chunkOf(sequence: Sequence, numTokens: number): ScheduledChunk {
-  return { sequence, start: sequence.numComputed, end: sequence.numComputed + numTokens };
+  const end = sequence.numComputed + numTokens;
+  return { sequence, start: sequence.numComputed, end, isComplete: end === sequence.numTokens };
+}
+
+/** The token that this chunk's step picks. */
+export function followingChunk({ sequence, end }: ScheduledChunk): ScheduledChunk {
+  return { sequence, start: end, end: end + 1, isComplete: true };
 }
 
 function byTurn(a: Sequence, b: Sequence): number {

@@ -43,8 +43,10 @@ export class Sequence implements KvRequest {
 
   #tokens: Int32Array;
   #numTokens: number;
+  readonly #maxTokens: number;
 
-  constructor(request: GenerateRequest, arrivalMs: number) {
+  /** @param maxTokens of prompt and answer */
+  constructor(request: GenerateRequest, arrivalMs: number, maxTokens: number) {
     this.id = request.id;
     this.numPromptTokens = request.promptTokens.length;
     this.sampling = request.sampling;
@@ -57,6 +59,7 @@ export class Sequence implements KvRequest {
     );
     this.#tokens.set(request.promptTokens);
     this.#numTokens = this.numPromptTokens;
+    this.#maxTokens = Math.min(maxTokens, this.numPromptTokens + request.sampling.maxTokens);
   }
 
   /** Prompt and answer so far. A view: valid until the next append. */
@@ -71,6 +74,10 @@ export class Sequence implements KvRequest {
   }
   get numToCompute(): number {
     return this.#numTokens - this.numComputed;
+  }
+  /** Tokens that may still be generated. */
+  get numLeft(): number {
+    return this.#maxTokens - this.#numTokens;
   }
   /** Computing may go on where a wide rest is left, or nothing but the last token. */
   readonly canResumeAt = (position: number): boolean => resumeAt(this, position) === position;

@@ -50,6 +50,15 @@ export class Forward {
   }
 }
 
+/** The step behind this one: each item computes the token that was picked for it. */
+export function followingItems(items: readonly StepItem[], { sampled }: StepResult): StepItem[] {
+  return items.map((item, i) => ({
+    ...item,
+    tokens: Int32Array.of(sampled[i]!.token),
+    start: item.start + item.tokens.length,
+  }));
+}
+
 function logprobs(
   logits: Float32Array,
   token: number,

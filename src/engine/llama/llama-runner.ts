@@ -10,6 +10,7 @@ import type {
   RunnerReady,
   RunnerReply,
   RunnerRequest,
+  RunnerStep,
 } from "./runner-protocol.ts";
 
 /**
@@ -42,7 +43,10 @@ export class LlamaRunner implements ModelRunner {
   private constructor(worker: Worker, ready: RunnerReady) {
     this.#worker = worker;
     this.ready = ready;
-    worker.on("message", (reply: RunnerReply) => this.#settle(reply));
+    worker.on("message", (message: RunnerReply | RunnerStep) => {
+      if (message.kind === "reply") this.#settle(message);
+      else this.#pending.get(message.id)?.onStep?.(message.result);
+    });
     worker.on("error", (error) => this.#fail(error));
     worker.on("exit", (code) => this.#fail(new Error(`The model's thread ended with ${code}`)));
   }
@@ -51,8 +55,16 @@ export class LlamaRunner implements ModelRunner {
     return this.#failure;
   }
 
-  step(items: readonly StepItem[]): Promise<StepResult> {
-    return this.#ask({ op: "step", items }) as Promise<StepResult>;
+  async run(
+    items: readonly StepItem[],
+    numSteps: number,
+    onStep: (result: StepResult) => void,
+  ): Promise<void> {
+    onStep((await this.#ask({ op: "run", items, numSteps }, onStep)) as StepResult);
+  }
+
+  interrupt(): void {
+    this.#tell({ op: "interrupt" });
   }
 
   async addSampler(
@@ -92,11 +104,11 @@ export class LlamaRunner implements ModelRunner {
     await this.#worker.terminate();
   }
 
-  #ask(command: RunnerCommand): Promise<unknown> {
+  #ask(command: RunnerCommand, onStep?: (result: StepResult) => void): Promise<unknown> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve, reject });
+      this.#pending.set(id, { resolve, reject, onStep });
       this.#worker.postMessage({ id, command } satisfies RunnerRequest);
     });
   }
@@ -127,6 +139,7 @@ function withClass(error: unknown): unknown {
 }
 
 interface Pending {
+  readonly onStep: ((result: StepResult) => void) | undefined;
   resolve(value: unknown): void;
   reject(error: Error): void;
 }

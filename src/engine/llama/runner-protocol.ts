@@ -1,5 +1,5 @@
 import type { EngineKvPart } from "../../connector/connector.ts";
-import type { EmbeddingItem, EmbeddingShape, StepItem } from "../model-runner.ts";
+import type { EmbeddingItem, EmbeddingShape, StepItem, StepResult } from "../model-runner.ts";
 import type { SamplingParams } from "../sampling-params.ts";
 import type { LoraAdapter } from "./adapter.ts";
 import type { MemoryLayout } from "./memory-layout.ts";
@@ -38,7 +38,9 @@ export interface RunnerReady {
 }
 
 export type RunnerCommand =
-  | { readonly op: "step"; readonly items: readonly StepItem[] }
+  /** Answered by a RunnerStep for each step but the last, and for that by a reply. */
+  | { readonly op: "run"; readonly items: readonly StepItem[]; readonly numSteps: number }
+  | { readonly op: "interrupt" }
   | { readonly op: "extract"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
   | { readonly op: "restore"; readonly sequence: number; readonly parts: readonly EngineKvPart[] }
   | { readonly op: "embed"; readonly items: readonly EmbeddingItem[] }
@@ -64,4 +66,11 @@ export interface RunnerReply {
   readonly id: number;
   readonly value?: unknown;
   readonly error?: string;
+}
+
+/** The result of a step behind which the run goes on. */
+export interface RunnerStep {
+  readonly kind: "step";
+  readonly id: number;
+  readonly result: StepResult;
 }

@@ -1,10 +1,11 @@
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../core/index.ts";
+import type { StepItem, StepResult } from "../model-runner.ts";
 import { applyAdapters } from "./adapter.ts";
 import { chooseContextSize } from "./context-size.ts";
 import { LlamaContext } from "./context.ts";
 import { Embedder } from "./embedder.ts";
-import { Forward } from "./forward.ts";
+import { Forward, followingItems } from "./forward.ts";
 import { KvTransfer } from "./kv-transfer.ts";
 import { loadLlamaLibrary } from "./library.ts";
 import { detectMemoryLayout } from "./memory-layout.ts";
@@ -15,6 +16,7 @@ import type {
   RunnerReady,
   RunnerReply,
   RunnerRequest,
+  RunnerStep,
 } from "./runner-protocol.ts";
 import { LlamaSampler } from "./sampler.ts";
 import { LlamaVocab } from "./vocab.ts";
@@ -47,10 +49,12 @@ const forward = new Forward(
 const transfer = new KvTransfer(context, memory);
 const samplers = new Map<string, LlamaSampler>();
 
-function run(command: RunnerCommand): unknown {
+function run(command: RunnerCommand, id: number | undefined): unknown {
   switch (command.op) {
-    case "step":
-      return forward.run(command.items, samplers);
+    case "run":
+      return runSteps(command.items, command.numSteps, id!);
+    case "interrupt":
+      return undefined;
     case "extract":
       return transfer.extract(command.sequence, command.parts);
     case "restore":
@@ -82,6 +86,23 @@ function run(command: RunnerCommand): unknown {
   }
 }
 
+function runSteps(items: readonly StepItem[], numSteps: number, id: number): StepResult {
+  for (let left = numSteps - 1; ; left--) {
+    const result = forward.run(items, samplers);
+    if (left === 0 || result.status !== "ok" || hasNext()) return result;
+    port.postMessage({ kind: "step", id, result } satisfies RunnerStep);
+    items = followingItems(items, result);
+  }
+}
+
+/** What was taken from the port while the command before it was still being carried out. */
+let next: RunnerRequest | undefined;
+
+function hasNext(): boolean {
+  next ??= (receiveMessageOnPort(port) as { message: RunnerRequest } | undefined)?.message;
+  return next !== undefined;
+}
+
 /**
  * How long the thread looks for the next command before it sleeps. Waking a sleeping thread costs a tenth of a
  * millisecond or two on a virtual machine, several times per request and once per token.
@@ -90,12 +111,12 @@ const LOOKOUT_MS = 0.3;
 
 function handle({ id, command }: RunnerRequest): void {
   if (id === undefined) {
-    run(command);
+    run(command, id);
     return;
   }
   let reply: RunnerReply;
   try {
-    reply = { kind: "reply", id, value: run(command) };
+    reply = { kind: "reply", id, value: run(command, id) };
   } catch (error) {
     reply = { kind: "reply", id, error: messageOf(error) };
   }
@@ -106,9 +127,10 @@ port.on("message", (request: RunnerRequest) => {
   handle(request);
   let deadlineMs = performance.now() + LOOKOUT_MS;
   while (performance.now() < deadlineMs) {
-    const next = receiveMessageOnPort(port) as { message: RunnerRequest } | undefined;
-    if (next === undefined) continue;
-    handle(next.message);
+    if (!hasNext()) continue;
+    const following = next!;
+    next = undefined;
+    handle(following);
     deadlineMs = performance.now() + LOOKOUT_MS;
   }
 });

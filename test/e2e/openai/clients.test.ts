@@ -239,7 +239,7 @@ describe("clients without a library", () => {
   it("a socket that reads server-sent events by hand gets one after the other", async () => {
     const { hostname, port } = new URL(server.url);
     const socket = connect(Number(port), hostname).setEncoding("utf8");
-    const body = JSON.stringify({ prompt: "abc", max_tokens: 20, stream: true });
+    const body = JSON.stringify({ prompt: "abc", max_tokens: 200, stream: true });
     socket.write(
       `POST /v1/completions HTTP/1.1\r\nhost: x\r\nconnection: close\r\n` +
         `content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,

@@ -1,4 +1,5 @@
 import type { EngineKvPart } from "../../../src/connector/connector.ts";
+import { followingItems } from "../../../src/engine/llama/forward.ts";
 import type {
   EmbeddingItem,
   ModelRunner,
@@ -16,14 +17,53 @@ export class FakeRunner implements ModelRunner {
   failure: Error | undefined;
   readonly steps: StepItem[][] = [];
   numSteps = 0;
+  numRuns = 0;
   /** Set to make steps wait, fail or run out of cells. */
   beforeStep: () => Promise<void> = () => new Promise(setImmediate);
   nextStatus: StepResult["status"] = "ok";
   /** Bytes of the parts that were taken out, by address. */
   readonly store = new Map<bigint, number[]>();
 
-  async step(items: readonly StepItem[]): Promise<StepResult> {
-    await this.beforeStep();
+  #isRunning = false;
+  /** What waits for the end of a run. */
+  readonly #waiting: (() => void)[] = [];
+
+  async run(
+    items: readonly StepItem[],
+    numSteps: number,
+    onStep: (result: StepResult) => void,
+  ): Promise<void> {
+    this.#isRunning = true;
+    this.numRuns++;
+    let ready: StepResult | undefined;
+    try {
+      for (let left = numSteps; left > 0; left--) {
+        await this.beforeStep();
+        if (ready !== undefined && this.#waiting.length > 0) break;
+        const result = this.#step(items);
+        // A result arrives while the next step is under way.
+        if (ready !== undefined) onStep(ready);
+        ready = result;
+        if (result.status !== "ok") break;
+        if (left > 1) items = followingItems(items, result);
+      }
+    } finally {
+      this.#isRunning = false;
+      for (const command of this.#waiting.splice(0)) command();
+    }
+    onStep(ready!);
+  }
+
+  interrupt(): void {
+    this.#inTurn(() => {});
+  }
+
+  #inTurn(command: () => void): void {
+    if (this.#isRunning) this.#waiting.push(command);
+    else command();
+  }
+
+  #step(items: readonly StepItem[]): StepResult {
     this.numSteps++;
     this.steps.push([...items]);
     const status = this.nextStatus;
@@ -50,7 +90,7 @@ export class FakeRunner implements ModelRunner {
     this.samplers.add(samplerId);
   }
   dropSampler(samplerId: string): void {
-    this.samplers.delete(samplerId);
+    this.#inTurn(() => this.samplers.delete(samplerId));
   }
 
   copy(from: number, to: number, numTokens: number): void {
@@ -62,6 +102,10 @@ export class FakeRunner implements ModelRunner {
   }
 
   trim(sequence: number, start: number): void {
+    this.#inTurn(() => this.#trim(sequence, start));
+  }
+
+  #trim(sequence: number, start: number): void {
     const memory = this.memory.get(sequence)?.slice(0, start) ?? [];
     if (memory.length === 0) this.memory.delete(sequence);
     else this.memory.set(sequence, memory);

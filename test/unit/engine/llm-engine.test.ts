@@ -28,6 +28,7 @@ function createEngine(
     maxModelLen?: number;
     prefixCache?: { keepsGenerated: boolean };
     embedding?: EmbeddingShape;
+    runsAhead?: boolean;
   } = {},
 ): { engine: LlmEngine; runner: FakeRunner } {
   const runner = new FakeRunner();
@@ -61,6 +62,7 @@ function createEngine(
       ...options.scheduler,
     },
     embedding: options.embedding,
+    runsAhead: options.runsAhead ?? true,
     prefill: new PrefillEstimate(),
     logger: silentLogger,
     clock: systemClock,
@@ -195,6 +197,56 @@ describe("LlmEngine", () => {
       prompts.map((prompt) => answerTo(prompt, 20)),
     );
     expect(answers.map((answer) => answer.last?.finishReason)).toEqual(prompts.map(() => "length"));
+  });
+
+  it("drops what was computed ahead behind a stop string, and the slot's next owner sees none of it", async () => {
+    const { engine, runner } = createEngine({ scheduler: { numSlots: 1 } });
+    const prompt = promptOf(20);
+    const whole = answerTo(prompt, 40);
+    const stop = whole.slice(10, 13);
+    const { text, last } = await generate(engine, prompt, { maxTokens: 40, stop: [stop] });
+    expect([text, last?.finishReason]).toEqual([whole.slice(0, whole.indexOf(stop)), "stop"]);
+    const numLast = last!.tokens.length;
+    expect(numLast).toBe(1);
+    const other = promptOf(30, 2);
+    expect((await generate(engine, other, { maxTokens: 25 })).text).toBe(answerTo(other, 25));
+    expect(runner.memory.size).toBe(0);
+  });
+
+  it("runs ahead of the answers, one call for many steps, and computes nothing in vain at a known end", async () => {
+    for (const runsAhead of [true, false]) {
+      const { engine, runner } = createEngine({ runsAhead });
+      const prompt = promptOf(20);
+      const { text } = await generate(engine, prompt, { maxTokens: 40 });
+      expect(text).toBe(answerTo(prompt, 40));
+      // One for the prompt but its last token, one for each token of the answer.
+      expect(runner.numSteps).toBe(41);
+      if (runsAhead) expect(runner.numRuns).toBeLessThan(8);
+      else expect(runner.numRuns).toBe(41);
+    }
+  });
+
+  it("admits who comes while it runs ahead, behind the step under way", async () => {
+    const { engine, runner } = createEngine();
+    const first = generate(engine, promptOf(20), { maxTokens: 60 });
+    while (runner.numSteps < 20) await new Promise(setImmediate);
+    const numBefore = runner.numSteps;
+    await generate(engine, promptOf(10, 5), { maxTokens: 1 });
+    // The step under way, one beside the lookup, two for the prompt, and none of a run that was planned before.
+    expect(runner.numSteps - numBefore).toBeLessThanOrEqual(5);
+    expect((await first).text).toBe(answerTo(promptOf(20), 60));
+  });
+
+  it("frees an aborted request's slot behind the step under way", async () => {
+    const { engine, runner } = createEngine();
+    const controller = new AbortController();
+    const left = generate(engine, promptOf(20), { maxTokens: 500 }, controller.signal);
+    while (runner.numSteps < 20) await new Promise(setImmediate);
+    const numBefore = runner.numSteps;
+    controller.abort();
+    await expect(left).rejects.toThrow("aborted");
+    while (runner.memory.size > 0) await new Promise(setImmediate);
+    expect(runner.numSteps - numBefore).toBeLessThanOrEqual(2);
   });
 
   it("gives the same text through preemption", async () => {

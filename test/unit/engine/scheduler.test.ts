@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { QueueFullError } from "../../../src/engine/engine.ts";
-import { defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
+import { type SamplingParams, defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
 import { Scheduler, WIDE_TOKENS, resumeAt } from "../../../src/engine/scheduler.ts";
 import { Sequence } from "../../../src/engine/sequence.ts";
 
@@ -16,6 +16,7 @@ function sequence(numTokens: number, priority = 0): Sequence {
       priority,
     },
     arrival++,
+    100_000,
   );
 }
 
@@ -42,6 +43,67 @@ function step(target: Scheduler): [Sequence, number, number][] {
     return [each, from, end];
   });
 }
+
+describe("Scheduler.numStepsAhead()", () => {
+  /** Each of them has got its first token. */
+  function decoding(target: Scheduler, ...sequences: Sequence[]): void {
+    start(target, ...sequences);
+    while (sequences.some(({ numGenerated }) => numGenerated === 0)) step(target);
+  }
+
+  const of = (numTokens: number, sampling: Partial<SamplingParams>): Sequence =>
+    new Sequence(
+      {
+        id: "s",
+        promptTokens: new Int32Array(numTokens),
+        sampling: { ...defaultSamplingParams, maxTokens: 1000, ...sampling },
+      },
+      arrival++,
+      100_000,
+    );
+
+  it("is one while prompts are computed, somebody loads, or a first token comes", () => {
+    const target = scheduler();
+    const prompt = of(200, {});
+    start(target, prompt);
+    expect(target.numStepsAhead(target.schedule())).toBe(1);
+    step(target);
+    const lastToken = target.schedule();
+    expect(lastToken).toMatchObject([{ start: 199, end: 200 }]);
+    expect(target.numStepsAhead(lastToken)).toBe(1);
+    step(target);
+    expect(target.numStepsAhead(target.schedule())).toBeGreaterThan(1);
+    target.add(of(10, {}));
+    target.admit();
+    expect(target.numStepsAhead(target.schedule())).toBe(1);
+  });
+
+  it("ends where the first of them ends, or may end", () => {
+    const numSteps = (sampling: Partial<SamplingParams>): number => {
+      const target = scheduler();
+      decoding(target, of(10, {}), of(10, sampling));
+      return target.numStepsAhead(target.schedule());
+    };
+    expect(numSteps({ maxTokens: 4 })).toBe(3);
+    expect(numSteps({ minTokens: 6 })).toBe(5);
+  });
+
+  it("never needs more cells than there are", () => {
+    const target = scheduler({ numCells: 300 });
+    const sequences = [of(70, {}), of(70, {}), of(70, {})];
+    decoding(target, ...sequences);
+    for (;;) {
+      const chunks = target.schedule();
+      const numSteps = target.numStepsAhead(chunks);
+      if (target.numUsedCells + chunks.length > 300) {
+        expect(numSteps).toBe(1);
+        return;
+      }
+      expect(target.numUsedCells + (numSteps - 1) * chunks.length).toBeLessThanOrEqual(300);
+      for (let i = 0; i < numSteps; i++) step(target);
+    }
+  });
+});
 
 describe("Scheduler.schedule()", () => {
   it("computes a prompt in wide pieces, and its last token alone", () => {
