@@ -276,7 +276,7 @@ export class CacheEngine implements AsyncDisposable {
   /**
    * Brings what lower tiers hold of a prompt into RAM, when its turn comes.
    *
-   * @returns how many leading tokens are then there
+   * @returns how many leading tokens a lookup then finds there
    */
   async prefetch(
     tokens: Int32Array,
@@ -284,7 +284,9 @@ export class CacheEngine implements AsyncDisposable {
     scope: PromptScope = {},
   ): Promise<number> {
     using match = await this.#acquire(tokens, scope);
-    return endOf(match.parts, await this.#prefetcher.bring(keysOf(match.parts), signal));
+    const numHot = await this.#prefetcher.bring(keysOf(match.parts), signal);
+    // Not the last token of another prompt's tail: see CacheMatch.
+    return Math.min(endOf(match.parts, numHot), match.numTokens);
   }
 
   /**

@@ -313,6 +313,17 @@ describe("CacheEngine, by hand:", () => {
     expect(new Set(disk.priorities)).toEqual(new Set(["prefetch"]));
   });
 
+  test("prefetch() and pin() of a longer prompt count what a lookup finds", async () => {
+    const tokens = await openStored(600);
+    const longer = Int32Array.from([...tokens, ...makeTokens(500, 2)]);
+    await fixture.cpu!.clear();
+    expect(await fixture.cache.prefetch(longer, never)).toBe(599);
+    expect(await fixture.cpu!.clear()).toBe(3);
+    expect(await fixture.cache.pin(longer)).toBe(599);
+    using match = await fixture.cache.lookup(longer);
+    expect(match.numTokens).toBe(599);
+  });
+
   test("prefetch() stops at an abort and tells what is there", async () => {
     const tokens = await openStored(1100);
     await fixture.cpu!.clear();
