@@ -1,3 +1,4 @@
+export * from "./answer-format.ts";
 export * from "./api-error.ts";
 export * from "./cache-schemas.ts";
 export * from "./chat-format.ts";

@@ -11,6 +11,8 @@ const METADATA_FIELDS: ReadonlySet<string> = new Set([
   "prompt_cache_key",
   "prompt_cache_options",
   "prompt_cache_retention",
+  // Which library keeps an answer in its format: here it is llama.cpp.
+  "guided_decoding_backend",
 ]);
 
 /**
@@ -31,11 +33,9 @@ const UNSUPPORTED_FIELDS: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ["echo", [false]],
   ["function_call", ["none", "auto"]],
   ["functions", [[]]],
-  ["guided_choice", []],
-  ["guided_decoding_backend", []],
+  ["grammar", []],
   ["guided_grammar", []],
-  ["guided_json", []],
-  ["guided_regex", []],
+  ["guided_whitespace_pattern", []],
   ["include_reasoning", [true]],
   ["include_stop_str_in_output", [false]],
   ["length_penalty", [1]],
@@ -51,7 +51,6 @@ const UNSUPPORTED_FIELDS: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ["return_tokens_as_token_ids", [false]],
   ["skip_special_tokens", [true]],
   ["spaces_between_special_tokens", [true]],
-  ["structured_outputs", []],
   ["suffix", [""]],
   ["tool_choice", ["none", "auto"]],
   ["tools", [[]]],

@@ -3,6 +3,8 @@ import { UsageError } from "../core/index.ts";
 import type { NumberRange, SamplingParams } from "../engine/index.ts";
 // Not by the folder's door: behind it are native libraries, which those who only read requests do not need.
 import { samplingRanges } from "../engine/sampling-params.ts";
+import { formatShape } from "./answer-format.ts";
+import type { FormatFields } from "./answer-format.ts";
 import { jsonObject } from "./json-object.ts";
 import type { JsonObject } from "./json-object.ts";
 import { describe } from "./request-body.ts";
@@ -15,7 +17,7 @@ const MAX_STOP_STRINGS = 64;
 const MAX_STOP_LENGTH = 1024;
 
 /** What both endpoints take: OpenAI's fields, then vLLM's. Absent means the default. */
-export interface SamplingFields {
+export interface SamplingFields extends FormatFields {
   readonly model?: string | undefined;
   /** Answers per prompt. */
   readonly n?: number | undefined;
@@ -63,6 +65,7 @@ function numberIn({ min, max, isWhole = false }: NumberRange): z.ZodType<number 
 }
 
 export const samplingShape: ShapeOf<SamplingFields> = {
+  ...formatShape,
   model: z.string().optional(),
   n: z.int().min(1).max(MAX_CHOICES).optional(),
   stream: z.boolean().optional(),

@@ -4,6 +4,7 @@ import {
   answerGrammar,
   messageParsers,
   parseChatRequest,
+  readAnswerFormat,
   readToolWish,
 } from "../openai/index.ts";
 import type { ChatFields } from "../openai/index.ts";
@@ -38,7 +39,7 @@ export function chatCompletions(service: Service): Handler {
       numLogprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : undefined,
       maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
       defaultMaxTokens: Number.POSITIVE_INFINITY,
-      grammar: answerGrammar({ format: fields.response_format, reasoning, tools }),
+      grammar: answerGrammar({ format: readAnswerFormat(fields), reasoning, tools }),
       onAnswered: (text, tokens) => service.rememberTurn(prompt, text, tokens),
       // Some models mark their calls and channels with control tokens.
       skipsSpecialTokens:

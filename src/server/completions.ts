@@ -1,5 +1,10 @@
 import type { Handler } from "hono";
-import { CompletionWriter, answerGrammar, parseCompletionRequest } from "../openai/index.ts";
+import {
+  CompletionWriter,
+  answerGrammar,
+  parseCompletionRequest,
+  readAnswerFormat,
+} from "../openai/index.ts";
 import type { Prompt } from "../openai/index.ts";
 import { answer } from "./answer.ts";
 import { readJsonBody } from "./json-body.ts";
@@ -43,7 +48,7 @@ export function completions(service: Service): Handler {
       maxTokens: fields.max_tokens,
       defaultMaxTokens: DEFAULT_MAX_TOKENS,
       grammar: answerGrammar({
-        format: fields.response_format,
+        format: readAnswerFormat(fields),
         reasoning: "never",
         tools: undefined,
       }),

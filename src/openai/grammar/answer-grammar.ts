@@ -1,17 +1,19 @@
 import { UsageError } from "../../core/index.ts";
+import type { AnswerFormat } from "../answer-format.ts";
 import { CHANNEL, END_MESSAGE, MESSAGE, START } from "../channel-parser.ts";
 import { END_THINK, THINK } from "../message-parser.ts";
 import type { ReasoningStart } from "../message-parser.ts";
-import type { ResponseFormat } from "../response-format.ts";
 import type { ToolDialect, ToolMarkup } from "../tool-dialect.ts";
 import type { ToolFields, ToolWish } from "../tools.ts";
 import { EMPTY, GbnfRules, choice, literal, textWithout } from "./gbnf.ts";
 import { JsonSchemaGrammar } from "./json-schema.ts";
 import { JsonValues } from "./json-values.ts";
 import { anyMarkupArguments, markupArguments } from "./markup-arguments.ts";
+import { textPatternExpression } from "./pattern.ts";
 
 export interface AnswerForm {
-  readonly format: ResponseFormat | undefined;
+  /** Undefined: any text. */
+  readonly format: AnswerFormat | undefined;
   readonly reasoning: ReasoningStart;
   /** Undefined: there are no tools. */
   readonly tools: { readonly wish: ToolWish; readonly dialect: ToolDialect } | undefined;
@@ -60,12 +62,17 @@ function thoughts(rules: GbnfRules, reasoning: ReasoningStart): string {
   return reasoning === "begun" ? rest : `(${literal(THINK)} ${rest})?`;
 }
 
-/** @returns undefined for any text */
-function formatExpression(rules: GbnfRules, format: ResponseFormat): string | undefined {
-  if (format.type === "text") return undefined;
-  const schema = format.type === "json_schema" ? format.json_schema.schema : undefined;
-  if (schema == null) return new JsonValues(rules).object;
-  return new JsonSchemaGrammar(rules, schema, "response_format.json_schema.schema").expression();
+function formatExpression(rules: GbnfRules, format: AnswerFormat): string {
+  switch (format.kind) {
+    case "object":
+      return new JsonValues(rules).object;
+    case "schema":
+      return new JsonSchemaGrammar(rules, format.schema, format.param).expression();
+    case "choice":
+      return choice(format.texts.map(literal));
+    case "pattern":
+      return textPatternExpression(rules, format.pattern, format.param);
+  }
 }
 
 function callsExpression(rules: GbnfRules, wish: ToolWish, dialect: ToolDialect): string {

@@ -1,3 +1,4 @@
+import { UsageError } from "../../core/index.ts";
 import { describe } from "../request-body.ts";
 import {
   EMPTY,
@@ -30,26 +31,49 @@ const LAST_CONTROL = 0x1f;
 export function patternExpression(rules: GbnfRules, pattern: string, fail: Fail): string {
   const failHere = (what: string): never =>
     fail(`cannot honour 'pattern' ${describe(pattern)}: it has ${what}`);
-  return emit(rules, parsePattern(pattern, failHere), failHere);
+  return emit(rules, parsePattern(pattern, failHere), { isInJson: true, fail: failHere });
 }
 
-function emit(rules: GbnfRules, node: PatternNode, fail: Fail): string {
+/**
+ * A text that a pattern matches from its beginning to its end.
+ *
+ * @throws UsageError that names what a grammar cannot express
+ */
+export function textPatternExpression(rules: GbnfRules, pattern: string, param: string): string {
+  const fail = (what: string): never => {
+    throw new UsageError(`Cannot honour '${param}' ${describe(pattern)}: it has ${what}`, {
+      param,
+    });
+  };
+  const inside = pattern.replace(/^\^/, "").replace(/(?<!\\)\$$/, "");
+  return emit(rules, parsePattern(`^(?:${inside})$`, fail), { isInJson: false, fail });
+}
+
+interface Emission {
+  /** Written as the inside of a JSON string. */
+  readonly isInJson: boolean;
+  readonly fail: Fail;
+}
+
+function emit(rules: GbnfRules, node: PatternNode, emission: Emission): string {
   switch (node.kind) {
     case "set":
-      return emitSet(node.ranges, fail);
+      return emission.isInJson
+        ? emitSet(node.ranges, emission.fail)
+        : emitPlainSet(node.ranges, emission.fail);
     case "sequence":
       return node.items.length === 0
         ? EMPTY
-        : `(${node.items.map((item) => emit(rules, item, fail)).join(" ")})`;
+        : `(${node.items.map((item) => emit(rules, item, emission)).join(" ")})`;
     case "choice":
-      return choice(node.items.map((item) => emit(rules, item, fail)));
+      return choice(node.items.map((item) => emit(rules, item, emission)));
     case "repeat": {
       // llama.cpp takes a repetition of what may be nothing for a rule that begins with itself.
-      if (isNullable(node.item)) fail("a repetition of something that may be empty");
+      if (isNullable(node.item)) emission.fail("a repetition of something that may be empty");
       if (Math.max(node.min, node.max ?? 0) > MAX_REPETITIONS) {
-        fail(`more than ${MAX_REPETITIONS} repetitions`);
+        emission.fail(`more than ${MAX_REPETITIONS} repetitions`);
       }
-      return rules.repetition(emit(rules, node.item, fail), node.min, node.max);
+      return rules.repetition(emit(rules, node.item, emission), node.min, node.max);
     }
   }
 }
@@ -79,6 +103,12 @@ function emitSet(ranges: readonly CodeRange[], fail: Fail): string {
   if (plain.length > 0) alternatives.unshift(characters(plain));
   if (alternatives.length === 0) fail("a set without characters that a string may hold");
   return choice(alternatives);
+}
+
+function emitPlainSet(ranges: readonly CodeRange[], fail: Fail): string {
+  // To llama.cpp a zero is the end of a text.
+  const plain = without(ranges, [0, 0]);
+  return plain.length > 0 ? characters(plain) : fail("a set without characters");
 }
 
 function without(ranges: readonly CodeRange[], [from, to]: CodeRange): CodeRange[] {

@@ -14,8 +14,8 @@ afterAll(() => walker[Symbol.dispose]());
 const noTools = { reasoning: "never", tools: undefined } as const;
 
 function jsonSchemaGrammar(schema: object): string {
-  const json_schema = { name: "answer", schema: schema as Record<string, unknown> };
-  return answerGrammar({ ...noTools, format: { type: "json_schema", json_schema } })!;
+  const format = { kind: "schema", schema: { ...schema }, param: "schema" } as const;
+  return answerGrammar({ ...noTools, format })!;
 }
 
 type Schema = Parameters<typeof z.fromJSONSchema>[0];
@@ -309,9 +309,44 @@ describe("a grammar of constants", () => {
   });
 });
 
+describe("a grammar of texts", () => {
+  it("allows what a pattern matches as a whole", () => {
+    const patterns = ["[a-c]+", "^a|bc$", "\\d{3}-\\d{2}", 'x"\\\\y', "[^\\n]?\\$", "(é|\\s)*z"];
+    const texts = ["abc", "a", "bc", "abcd", "123-45", 'x"\\y', "5$", "$", "é\t z", "", "z"];
+    for (const pattern of patterns) {
+      const grammar = answerGrammar({
+        ...noTools,
+        format: { kind: "pattern", pattern, param: "p" },
+      });
+      const whole = new RegExp(
+        `^(?:${pattern.replace(/^\^/, "").replace(/(?<!\\)\$$/, "")})$`,
+        "u",
+      );
+      for (const text of texts) {
+        const isMatch = whole.test(text);
+        expect(walker.accepts(grammar!, text), `${pattern} of ${text}`).toBe(isMatch);
+      }
+    }
+  });
+
+  it("names what a grammar cannot express of a pattern", () => {
+    const format = { kind: "pattern", pattern: "a(?=b)", param: "guided_regex" } as const;
+    expect(() => answerGrammar({ ...noTools, format })).toThrow(
+      /'guided_regex' "a\(\?=b\)": it has/,
+    );
+  });
+
+  it("allows one of the choices", () => {
+    const format = { kind: "choice", texts: ["yes", 'no "way"\n'] } as const;
+    const grammar = answerGrammar({ ...noTools, format })!;
+    for (const text of format.texts) expect(walker.accepts(grammar, text)).toBe(true);
+    for (const text of ["", "ye", "yesno"]) expect(walker.accepts(grammar, text)).toBe(false);
+  });
+});
+
 describe("a grammar of any object", () => {
   it("allows objects and nothing else", () => {
-    const grammar = answerGrammar({ ...noTools, format: { type: "json_object" } })!;
+    const grammar = answerGrammar({ ...noTools, format: { kind: "object" } })!;
     for (const text of ["{}", '{"a": [1, {"b": -1.5e3}], "c": "\\u00e9"}', '{\n  "x": null\n}']) {
       expect(walker.accepts(grammar, text), text).toBe(true);
     }

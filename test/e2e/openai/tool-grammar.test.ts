@@ -166,7 +166,7 @@ describe("answers in channels", () => {
   });
 
   it("have their format in the last channel", () => {
-    const format = { type: "json_object" } as const;
+    const format = { kind: "object" } as const;
     const grammar = answerGrammar({ format, reasoning: "channels", tools: undefined })!;
     expect(walker.accepts(grammar, `${thoughts}<|channel|>final<|message|>{"a": 1}`)).toBe(true);
     expect(walker.accepts(grammar, `${thoughts}{"a": 1}`)).toBe(false);
@@ -182,13 +182,13 @@ describe("answerGrammar()", () => {
       answerGrammar({ format: undefined, reasoning: "possible", tools: undefined }),
     ).toBeUndefined();
     expect(
-      answerGrammar({ format: { type: "text" }, reasoning: "never", tools: { wish, dialect } }),
+      answerGrammar({ format: undefined, reasoning: "never", tools: { wish, dialect } }),
     ).toBeUndefined();
   });
 
   it("allows a call or an answer in the format where both are asked for", () => {
     const wish = { tools, isRequired: false, isParallel: false };
-    const format = { type: "json_object" } as const;
+    const format = { kind: "object" } as const;
     const grammar = answerGrammar({ format, reasoning: "never", tools: { wish, dialect } })!;
     const call = '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>';
     expect(walker.accepts(grammar, call)).toBe(true);

@@ -3,6 +3,7 @@ import { UsageError } from "../../../src/core/index.ts";
 import {
   parseChatRequest,
   parseCompletionRequest,
+  readAnswerFormat,
   readToolWish,
 } from "../../../src/openai/index.ts";
 import type { ToolFields } from "../../../src/openai/index.ts";
@@ -51,6 +52,12 @@ const wrongFields: readonly (readonly [string, unknown, string])[] = [
     { type: "json_schema", json_schema: { name: "a", schema: 5 } },
     "expected record",
   ],
+  ["structured_outputs", { grammar: 'root ::= "a"' }, "it takes no grammars"],
+  ["structured_outputs", { structural_tag: "{}" }, "unknown field 'structural_tag'"],
+  ["structured_outputs", { choice: [] }, ">=1 items"],
+  ["guided_json", "{", "expected record"],
+  ["guided_choice", ["a", 1], "expected string"],
+  ["guided_regex", 5, "expected string"],
   ["response_format", { type: "text", strict: true }, "unknown field 'strict'"],
   ["skip_special_tokens", 1, "expected boolean"],
   ["stream_options", { include_usage: "yes" }, "expected boolean"],
@@ -70,9 +77,9 @@ const unsupportedFields: readonly (readonly [string, unknown])[] = [
   ["length_penalty", 0.5],
   ["include_stop_str_in_output", true],
   ["prompt_logprobs", 1],
-  ["guided_json", {}],
-  ["guided_regex", "a*"],
-  ["structured_outputs", {}],
+  ["guided_grammar", 'root ::= "a"'],
+  ["grammar", 'root ::= "a"'],
+  ["guided_whitespace_pattern", " "],
   ["bad_words", ["x"]],
   ["allowed_token_ids", [1]],
   ["logits_processors", ["x"]],
@@ -332,5 +339,47 @@ describe("parseChatRequest()", () => {
       { role: "user", content: "ab" },
       { role: "assistant", content: "c", reasoning_content: "hm" },
     ]);
+  });
+});
+
+describe("the format of an answer", () => {
+  const schema = { type: "object" };
+  const json_schema = { name: "a", schema };
+
+  it.each([
+    [{}, undefined],
+    [{ response_format: { type: "text" } }, undefined],
+    [{ structured_outputs: {} }, undefined],
+    [{ structured_outputs: { json: null, json_object: false } }, undefined],
+    [{ response_format: { type: "json_object" } }, { kind: "object" }],
+    [{ structured_outputs: { json_object: true } }, { kind: "object" }],
+    [
+      { response_format: { type: "json_schema", json_schema } },
+      { kind: "schema", schema, param: "response_format.json_schema.schema" },
+    ],
+    [
+      { structured_outputs: { json: schema } },
+      { kind: "schema", schema, param: "structured_outputs.json" },
+    ],
+    [
+      { guided_json: JSON.stringify(schema), guided_decoding_backend: "xgrammar" },
+      { kind: "schema", schema, param: "guided_json" },
+    ],
+    [{ json_schema: schema }, { kind: "schema", schema, param: "json_schema" }],
+    [{ guided_choice: ["a"] }, { kind: "choice", texts: ["a"] }],
+    [{ structured_outputs: { choice: ["a"] } }, { kind: "choice", texts: ["a"] }],
+    [
+      { structured_outputs: { regex: "a+" } },
+      { kind: "pattern", pattern: "a+", param: "structured_outputs.regex" },
+    ],
+  ])("of %j is %j", (fields, format) => {
+    const { fields: parsed } = parseCompletionRequest({ prompt: "a", ...fields });
+    expect(readAnswerFormat(parsed)).toEqual(format);
+  });
+
+  it("is one", () => {
+    const fields = { structured_outputs: { choice: ["a"], regex: "a" }, guided_regex: "b" };
+    const { fields: parsed } = parseCompletionRequest({ prompt: "a", ...fields });
+    expect(failureOf(() => readAnswerFormat(parsed)).param).toBe("structured_outputs");
   });
 });

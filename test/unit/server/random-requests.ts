@@ -7,6 +7,7 @@ export const FIELD_NAMES = [
   "priority request_id echo logprobs top_logprobs best_of suffix tools tool_choice user metadata",
   "add_special_tokens add_generation_prompt chat_template_kwargs tokens parallel_tool_calls",
   "skip_special_tokens reasoning_effort include_reasoning input encoding_format dimensions",
+  "structured_outputs guided_json guided_regex guided_choice json_schema",
 ].flatMap((line) => line.split(" "));
 
 const number = fc.oneof(
@@ -115,6 +116,10 @@ const rightFields = fc.record(
     cache_salt: fc.string({ minLength: 1, unit: "binary" }),
     user: fc.jsonValue(),
     response_format: responseFormat,
+    structured_outputs: fc.record(
+      { json: schema, regex: fc.string(), choice: fc.array(fc.string()) },
+      { requiredKeys: [] },
+    ),
     skip_special_tokens: fc.boolean(),
   },
   { requiredKeys: [] },
