@@ -62,6 +62,8 @@ export interface GenerationDelta {
   readonly tokens: readonly number[];
   readonly logprobs?: readonly TokenLogprobs[] | undefined;
   readonly finishReason?: FinishReason | undefined;
+  /** Which of the request's stop strings or stop tokens ended the answer, if one did. */
+  readonly stopReason?: string | number | undefined;
   /** Prompt tokens that were reused and not computed. The same in every delta. */
   readonly numCachedTokens: number;
 }

@@ -36,7 +36,7 @@ export class EngineRequest {
       );
     }
     this.sequence = new Sequence(request, arrivalMs, maxModelLen);
-    this.#text = new TextStream(request.sampling.stop);
+    this.#text = new TextStream(request.sampling.stop, request.sampling.includesStop);
     this.#texts = texts;
   }
 
@@ -52,15 +52,20 @@ export class EngineRequest {
     sequence.append(token);
     const isForced = sequence.numGenerated <= (sampling.forcedTokens?.length ?? 0);
     const isPastMinimum = sequence.numGenerated >= sampling.minTokens;
+    const isStopToken = !isForced && isPastMinimum && sampling.stopTokenIds.includes(token);
     const isEnd =
-      !isForced &&
-      ((!sampling.ignoreEos && this.#texts.isEndOfGeneration(token)) ||
-        (isPastMinimum && sampling.stopTokenIds.includes(token)));
-    let text = isEnd || isForced ? "" : this.#text.push(this.#pieceOf(token));
+      isStopToken || (!isForced && !sampling.ignoreEos && this.#texts.isEndOfGeneration(token));
+    const isShown = isEnd ? isStopToken && sampling.includesStop : !isForced;
+    let text = isShown ? this.#text.push(this.#pieceOf(token)) : "";
+    const { stoppedBy } = this.#text;
     const finishReason =
-      isEnd || this.#text.isStopped ? "stop" : sequence.numLeft <= 0 ? "length" : undefined;
+      isEnd || stoppedBy !== undefined ? "stop" : sequence.numLeft <= 0 ? "length" : undefined;
     if (finishReason !== undefined) text += this.#text.end();
-    this.output.push(this.#delta(sampled, isForced, text, finishReason));
+    const stopReason = stoppedBy ?? (isStopToken ? token : undefined);
+    this.output.push({
+      ...this.#delta(sampled, isForced, text, finishReason),
+      ...(stopReason !== undefined && { stopReason }),
+    });
     return finishReason;
   }
 

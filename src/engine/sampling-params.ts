@@ -10,6 +10,10 @@ export interface SamplingParams {
   readonly frequencyPenalty: number;
   /** 1 is none. */
   readonly repetitionPenalty: number;
+  /** Tokens that the answer never holds one after the other. */
+  readonly bannedSequences: readonly Int32Array[];
+  /** Undefined: all. */
+  readonly allowedTokens: Int32Array | undefined;
   /** Added to the logit of each token id. */
   readonly logitBias: ReadonlyMap<number, number>;
   /** Undefined: a new one for each request. */
@@ -17,8 +21,10 @@ export interface SamplingParams {
   readonly maxTokens: number;
   /** No end before this many tokens. */
   readonly minTokens: number;
-  /** Text that ends the answer and is not part of it. */
+  /** Text that ends the answer and, unless `includesStop`, is not part of it. */
   readonly stop: readonly string[];
+  /** Keep what ended the answer, a stop string or one of `stopTokenIds`, in its text. */
+  readonly includesStop: boolean;
   readonly stopTokenIds: readonly number[];
   /** Go on at an end-of-generation token. */
   readonly ignoreEos: boolean;
@@ -70,11 +76,14 @@ export const defaultSamplingParams: SamplingParams = {
   presencePenalty: 0,
   frequencyPenalty: 0,
   repetitionPenalty: 1,
+  bannedSequences: [],
+  allowedTokens: undefined,
   logitBias: new Map(),
   seed: undefined,
   maxTokens: 16,
   minTokens: 0,
   stop: [],
+  includesStop: false,
   stopTokenIds: [],
   ignoreEos: false,
   numLogprobs: undefined,

@@ -5,16 +5,19 @@
 export class TextStream {
   readonly #decoder = new TextDecoder("utf-8");
   readonly #stops: readonly string[];
+  readonly #includesStop: boolean;
   #held = "";
-  #isStopped = false;
+  #stoppedBy: string | undefined;
 
-  constructor(stops: readonly string[]) {
+  /** @param includesStop whether the stop string is a part of the text */
+  constructor(stops: readonly string[], includesStop = false) {
     this.#stops = stops.filter((stop) => stop !== "");
+    this.#includesStop = includesStop;
   }
 
-  /** True once a stop string has come; what follows it is dropped. */
-  get isStopped(): boolean {
-    return this.#isStopped;
+  /** The stop string, once one has come; what follows it is dropped. */
+  get stoppedBy(): string | undefined {
+    return this.#stoppedBy;
   }
 
   /** @returns the text that may be sent now */
@@ -28,22 +31,26 @@ export class TextStream {
   }
 
   #release(text: string, isEnd: boolean): string {
-    if (this.#isStopped) return "";
+    if (this.#stoppedBy !== undefined) return "";
     const pending = this.#held + text;
-    const at = this.#firstStop(pending);
-    if (at >= 0) {
-      this.#isStopped = true;
+    const first = this.#firstStop(pending);
+    if (first !== undefined) {
+      this.#stoppedBy = first.stop;
       this.#held = "";
-      return pending.slice(0, at);
+      return pending.slice(0, first.at + (this.#includesStop ? first.stop.length : 0));
     }
     const numHeld = isEnd ? 0 : this.#numThatMayStop(pending);
     this.#held = pending.slice(pending.length - numHeld);
     return pending.slice(0, pending.length - numHeld);
   }
 
-  #firstStop(text: string): number {
-    const places = this.#stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
-    return places.length === 0 ? -1 : Math.min(...places);
+  #firstStop(text: string): { readonly stop: string; readonly at: number } | undefined {
+    let first: { readonly stop: string; readonly at: number } | undefined;
+    for (const stop of this.#stops) {
+      const at = text.indexOf(stop);
+      if (at >= 0 && (first === undefined || at < first.at)) first = { stop, at };
+    }
+    return first;
   }
 
   /** Length of the longest end of `text` that a stop string begins with. */

@@ -2,20 +2,24 @@ import type { FinishReason, GenerationDelta } from "../engine/index.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import type { ChatLogprobs } from "./logprobs.ts";
 import type { AnswerParser, MessagePart } from "./message-parser.ts";
-import type { Answer, AnswerWriter, ResponseHead } from "./response.ts";
+import { choiceExtras } from "./response.ts";
+import type { Answer, AnswerWriter, ChoiceExtras, ResponseHead, WriterExtras } from "./response.ts";
 import type { Usage } from "./usage.ts";
 
 type ChatFinishReason = FinishReason | "tool_calls";
 
 export interface ChatResponse extends ResponseHead {
   readonly object: "chat.completion";
-  readonly choices: readonly {
-    readonly index: number;
-    readonly message: ChatResponseMessage;
-    readonly logprobs: ChatLogprobs | null;
-    readonly finish_reason: ChatFinishReason;
-  }[];
+  readonly choices: readonly ChatChoice[];
   readonly usage: Usage;
+  readonly prompt_token_ids?: readonly number[];
+}
+
+interface ChatChoice extends ChoiceExtras {
+  readonly index: number;
+  readonly message: ChatResponseMessage;
+  readonly logprobs: ChatLogprobs | null;
+  readonly finish_reason: ChatFinishReason;
 }
 
 interface ChatResponseMessage {
@@ -39,9 +43,10 @@ export interface ChatChunk extends ResponseHead {
   readonly object: "chat.completion.chunk";
   readonly choices: readonly ChatChunkChoice[];
   readonly usage?: Usage | null;
+  readonly prompt_token_ids?: readonly number[];
 }
 
-export interface ChatChunkChoice {
+export interface ChatChunkChoice extends ChoiceExtras {
   readonly index: number;
   /** The role comes first, then the parts of the message; empty beside a finish_reason. */
   readonly delta: ChatDelta;
@@ -64,7 +69,7 @@ interface ToolCallDelta {
   readonly function: { readonly name?: string; readonly arguments: string };
 }
 
-export interface ChatWriterOptions {
+export interface ChatWriterOptions extends WriterExtras {
   readonly hasLogprobs: boolean;
   /** Makes what takes one answer apart. */
   readonly newParser: () => AnswerParser;
@@ -85,7 +90,8 @@ export class ChatWriter implements AnswerWriter {
 
   firstChunks(index: number): ChatChunk[] {
     const delta = { role: "assistant", content: "" } as const;
-    return [this.#chunk({ index, delta, logprobs: null, finish_reason: null })];
+    const chunk = this.#chunk({ index, delta, logprobs: null, finish_reason: null });
+    return [{ ...chunk, ...this.#promptTokenIds(index) }];
   }
 
   chunks(index: number, delta: GenerationDelta): ChatChunk[] {
@@ -95,14 +101,18 @@ export class ChatWriter implements AnswerWriter {
     if (finishReason !== undefined) parts.push(...parser.end());
     const deltas = this.#shown(parts).map(deltaOf);
     const hasEntries = entries !== undefined && entries.length > 0;
-    if (hasEntries && deltas.length === 0) deltas.push({ content: "" });
+    const { promptTokenIds, tokenName } = this.#options;
+    const hasMore = hasEntries || promptTokenIds !== undefined;
+    if (hasMore && deltas.length === 0) deltas.push({ content: "" });
     const chunks = deltas.map((part, i) => {
-      const logprobs = hasEntries && i === 0 ? chatLogprobs(entries) : null;
-      return this.#chunk({ index, delta: part, logprobs, finish_reason: null });
+      const logprobs = hasEntries && i === 0 ? chatLogprobs(entries, tokenName) : null;
+      const extras = choiceExtras({ tokens: i === 0 ? delta.tokens : [] }, this.#options);
+      return this.#chunk({ index, delta: part, logprobs, finish_reason: null, ...extras });
     });
     if (finishReason !== undefined) {
       const finish_reason = reasonOf(finishReason, parser);
-      chunks.push(this.#chunk({ index, delta: {}, logprobs: null, finish_reason }));
+      const extras = choiceExtras({ stopReason: delta.stopReason, tokens: [] }, this.#options);
+      chunks.push(this.#chunk({ index, delta: {}, logprobs: null, finish_reason, ...extras }));
     }
     return chunks;
   }
@@ -112,17 +122,30 @@ export class ChatWriter implements AnswerWriter {
   }
 
   whole(answers: readonly Answer[], usage: Usage): ChatResponse {
+    const { hasLogprobs, tokenName } = this.#options;
     const choices = answers.map((answer, index) => {
       const parser = this.#options.newParser();
       const parts = [...parser.push(answer.text), ...parser.end()];
       return {
         index,
         message: messageOf(this.#shown(parts)),
-        logprobs: this.#options.hasLogprobs ? chatLogprobs(answer.logprobs) : null,
+        logprobs: hasLogprobs ? chatLogprobs(answer.logprobs, tokenName) : null,
         finish_reason: reasonOf(answer.finishReason, parser),
+        ...choiceExtras(answer, this.#options),
       };
     });
-    return { ...this.#head, object: "chat.completion", choices, usage };
+    return {
+      ...this.#head,
+      object: "chat.completion",
+      choices,
+      usage,
+      ...this.#promptTokenIds(0),
+    };
+  }
+
+  #promptTokenIds(index: number): { readonly prompt_token_ids?: readonly number[] } {
+    const ids = this.#options.promptTokenIds?.[index];
+    return ids === undefined ? {} : { prompt_token_ids: ids };
   }
 
   #shown(parts: readonly MessagePart[]): readonly MessagePart[] {

@@ -19,6 +19,9 @@ interface CompletionFields extends SamplingFields {
   readonly add_special_tokens?: boolean | undefined;
 }
 
+/** Of one request: they wait in a queue that others have to find room in, too. */
+const MAX_ANSWERS = 512;
+
 const shape: ShapeOf<CompletionFields> = {
   ...samplingShape,
   prompt: z.unknown(),
@@ -55,5 +58,13 @@ export function parseCompletionRequest(body: unknown): CompletionRequest {
       param: "max_tokens",
     });
   }
-  return { fields, prompts: readPrompts(fields.prompt, "prompt", MAX_PROMPTS) };
+  const prompts = readPrompts(fields.prompt, "prompt", MAX_PROMPTS);
+  const numAnswers = prompts.length * bestOf;
+  if (numAnswers > MAX_ANSWERS) {
+    throw new UsageError(
+      `Invalid 'n': expected at most ${MAX_ANSWERS} answers to all prompts together, got ${numAnswers}`,
+      { param: "n" },
+    );
+  }
+  return { fields, prompts };
 }

@@ -1,7 +1,8 @@
 import type { FinishReason, GenerationDelta } from "../engine/index.ts";
 import { completionLogprobs } from "./logprobs.ts";
 import type { CompletionLogprobs, UnscoredToken } from "./logprobs.ts";
-import type { Answer, AnswerWriter, ResponseHead } from "./response.ts";
+import { choiceExtras } from "./response.ts";
+import type { Answer, AnswerWriter, ChoiceExtras, ResponseHead, WriterExtras } from "./response.ts";
 import type { Usage } from "./usage.ts";
 
 export interface CompletionResponse extends ResponseHead {
@@ -10,15 +11,16 @@ export interface CompletionResponse extends ResponseHead {
   readonly usage?: Usage | null;
 }
 
-export interface CompletionChoice {
+export interface CompletionChoice extends ChoiceExtras {
   readonly index: number;
   readonly text: string;
   readonly logprobs: CompletionLogprobs | null;
   /** Null in every chunk of a stream but the last. */
   readonly finish_reason: FinishReason | null;
+  readonly prompt_token_ids?: readonly number[];
 }
 
-export interface CompletionWriterOptions {
+export interface CompletionWriterOptions extends WriterExtras {
   /** What `echo` puts in front of each choice. */
   readonly echoes: readonly string[];
   readonly hasLogprobs: boolean;
@@ -42,19 +44,29 @@ export class CompletionWriter implements AnswerWriter {
   firstChunks(index: number): CompletionResponse[] {
     const text = this.#options.echoes[index]!;
     const firstToken = this.#options.firstTokens?.[index];
-    if (text === "" && firstToken === undefined) return [];
-    const logprobs = firstToken === undefined ? null : completionLogprobs([firstToken], 0);
+    const ids = this.#options.promptTokenIds?.[index];
+    if (text === "" && firstToken === undefined && ids === undefined) return [];
+    const logprobs =
+      firstToken === undefined
+        ? null
+        : completionLogprobs([firstToken], 0, this.#options.tokenName);
     this.#offsets[index] = firstToken?.text.length ?? 0;
-    return [this.#chunk({ index, text, logprobs, finish_reason: null })];
+    const choice = { index, text, logprobs, finish_reason: null };
+    return [this.#chunk(ids === undefined ? choice : { ...choice, prompt_token_ids: ids })];
   }
 
   chunks(index: number, delta: GenerationDelta): CompletionResponse[] {
     const { text, logprobs: entries, finishReason } = delta;
     const hasEntries = entries !== undefined && entries.length > 0;
-    if (text === "" && !hasEntries && finishReason === undefined) return [];
-    const logprobs = hasEntries ? completionLogprobs(entries, this.#offsets[index]!) : null;
+    const { promptTokenIds, tokenName } = this.#options;
+    const isEmpty = text === "" && !hasEntries && finishReason === undefined;
+    if (isEmpty && promptTokenIds === undefined) return [];
+    const logprobs = hasEntries
+      ? completionLogprobs(entries, this.#offsets[index]!, tokenName)
+      : null;
     this.#offsets[index]! += (entries ?? []).reduce((sum, entry) => sum + entry.text.length, 0);
-    return [this.#chunk({ index, text, logprobs, finish_reason: finishReason ?? null })];
+    const extras = choiceExtras(delta, this.#options);
+    return [this.#chunk({ index, text, logprobs, finish_reason: finishReason ?? null, ...extras })];
   }
 
   usageChunk(usage: Usage): CompletionResponse {
@@ -62,15 +74,17 @@ export class CompletionWriter implements AnswerWriter {
   }
 
   whole(answers: readonly Answer[], usage: Usage): CompletionResponse {
-    const { echoes, hasLogprobs, firstTokens } = this.#options;
+    const { echoes, hasLogprobs, firstTokens, promptTokenIds, tokenName } = this.#options;
     const choices = answers.map((answer, index) => {
       const firstToken = firstTokens?.[index];
       const entries = firstToken === undefined ? answer.logprobs : [firstToken, ...answer.logprobs];
       return {
         index,
         text: echoes[index]! + answer.text,
-        logprobs: hasLogprobs ? completionLogprobs(entries, 0) : null,
+        logprobs: hasLogprobs ? completionLogprobs(entries, 0, tokenName) : null,
         finish_reason: answer.finishReason,
+        ...choiceExtras(answer, this.#options),
+        ...(promptTokenIds !== undefined && { prompt_token_ids: promptTokenIds[index]! }),
       };
     });
     return { ...this.#head, object: "text_completion", choices, usage };

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { readPrompts } from "./prompt.ts";
 import type { Prompt } from "./prompt.ts";
 import { parseRequestBody } from "./request-body.ts";
+import { samplingShape } from "./sampling-fields.ts";
 import type { ShapeOf } from "./sampling-fields.ts";
 
 /** The body of POST /v1/embeddings. */
@@ -14,6 +15,8 @@ interface EmbeddingFields {
   readonly dimensions?: number | undefined;
   /** vLLM's: BOS and EOS where the model asks for them. Default true. */
   readonly add_special_tokens?: boolean | undefined;
+  /** vLLM's: keep so many tokens of each text, the last ones; -1: as many as the model takes. */
+  readonly truncate_prompt_tokens?: number | undefined;
 }
 
 /** OpenAI's limit. */
@@ -25,6 +28,7 @@ const shape: ShapeOf<EmbeddingFields> = {
   encoding_format: z.enum(["float", "base64"]).optional(),
   dimensions: z.int().min(1).optional(),
   add_special_tokens: z.boolean().optional(),
+  truncate_prompt_tokens: samplingShape.truncate_prompt_tokens,
 };
 const schema = z.object(shape);
 

@@ -34,6 +34,7 @@ const LOWEST_LOGPROB = -9999;
 export function completionLogprobs(
   entries: readonly (TokenLogprobs | UnscoredToken)[],
   textOffset: number,
+  nameOf: TokenName = textOf,
 ): CompletionLogprobs {
   const result: CompletionLogprobs = {
     tokens: [],
@@ -44,9 +45,9 @@ export function completionLogprobs(
   let offset = textOffset;
   for (const entry of entries) {
     const isScored = entry.logprob !== undefined;
-    result.tokens.push(entry.text);
+    result.tokens.push(nameOf(entry));
     result.token_logprobs.push(isScored ? finite(entry.logprob) : null);
-    result.top_logprobs.push(isScored ? topByText(entry) : null);
+    result.top_logprobs.push(isScored ? topByName(entry, nameOf) : null);
     result.text_offset.push(offset);
     offset += entry.text.length;
   }
@@ -55,30 +56,45 @@ export function completionLogprobs(
 
 /** The first token of a prompt. */
 export interface UnscoredToken {
+  readonly token: number;
   readonly text: string;
   readonly logprob?: undefined;
 }
 
-export function chatLogprobs(entries: readonly TokenLogprobs[]): ChatLogprobs {
+/** What a token is called. */
+export type TokenName = (entry: { readonly token: number; readonly text: string }) => string;
+
+const textOf: TokenName = ({ text }) => text;
+/** vLLM's way to tell tokens of one text apart. */
+export const tokenIdName: TokenName = ({ token }) => `token_id:${token}`;
+
+export function chatLogprobs(
+  entries: readonly TokenLogprobs[],
+  nameOf: TokenName = textOf,
+): ChatLogprobs {
   const content = entries.map((entry) => ({
-    ...chatLogprob(entry),
-    top_logprobs: entry.top.map(chatLogprob),
+    ...chatLogprob(entry, nameOf),
+    top_logprobs: entry.top.map((other) => chatLogprob(other, nameOf)),
   }));
   return { content, refusal: null };
 }
 
-/** The alternatives and the token itself. Of two tokens with one text the likelier is told. */
-function topByText(entry: TokenLogprobs): Record<string, number> {
-  const byText = new Map<string, number>();
-  for (const { text, logprob } of [...entry.top, entry]) {
-    if (!byText.has(text)) byText.set(text, finite(logprob));
+/** The alternatives and the token itself. Of two tokens with one name the likelier is told. */
+function topByName(entry: TokenLogprobs, nameOf: TokenName): Record<string, number> {
+  const byName = new Map<string, number>();
+  for (const other of [...entry.top, entry]) {
+    const name = nameOf(other);
+    if (!byName.has(name)) byName.set(name, finite(other.logprob));
   }
-  return Object.fromEntries(byText);
+  return Object.fromEntries(byName);
 }
 
-function chatLogprob(entry: { readonly text: string; readonly logprob: number }): ChatLogprob {
+function chatLogprob(
+  entry: { readonly token: number; readonly text: string; readonly logprob: number },
+  nameOf: TokenName,
+): ChatLogprob {
   const bytes = entry.text.includes("\uFFFD") ? null : [...Buffer.from(entry.text, "utf8")];
-  return { token: entry.text, logprob: finite(entry.logprob), bytes };
+  return { token: nameOf(entry), logprob: finite(entry.logprob), bytes };
 }
 
 function finite(logprob: number): number {

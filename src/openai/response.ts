@@ -1,3 +1,4 @@
+import type { TokenName } from "./logprobs.ts";
 import type { FinishReason, GenerationDelta, TokenLogprobs } from "../engine/index.ts";
 import type { Usage } from "./usage.ts";
 
@@ -15,6 +16,34 @@ export interface Answer {
   readonly text: string;
   readonly logprobs: readonly TokenLogprobs[];
   readonly finishReason: FinishReason;
+  readonly stopReason?: string | number | undefined;
+  readonly tokens: readonly number[];
+}
+
+/** What vLLM's clients may ask for beside OpenAI's fields. */
+export interface WriterExtras {
+  /** By choice: of the prompt. Undefined: no token ids are told. */
+  readonly promptTokenIds?: readonly (readonly number[])[] | undefined;
+  /** What tokens are called in log probabilities. Default: their text. */
+  readonly tokenName?: TokenName | undefined;
+}
+
+/** vLLM's fields of a choice; none where they would say nothing. */
+export interface ChoiceExtras {
+  /** The stop string or the stop token that ended the answer. */
+  readonly stop_reason?: string | number;
+  readonly token_ids?: readonly number[];
+}
+
+export function choiceExtras(
+  answer: Pick<Answer, "stopReason" | "tokens">,
+  { promptTokenIds }: WriterExtras,
+): ChoiceExtras {
+  const { stopReason, tokens } = answer;
+  return {
+    ...(stopReason !== undefined && { stop_reason: stopReason }),
+    ...(promptTokenIds !== undefined && { token_ids: tokens }),
+  };
 }
 
 /**

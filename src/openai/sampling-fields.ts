@@ -11,10 +11,14 @@ import { describe } from "./request-body.ts";
 import { responseFormatShape } from "./response-format.ts";
 import type { ResponseFormat } from "./response-format.ts";
 
-export const MAX_CHOICES = 8;
+/** OpenAI's limit. */
+export const MAX_CHOICES = 128;
 export const MAX_LOGPROBS = 20;
 const MAX_STOP_STRINGS = 64;
 const MAX_STOP_LENGTH = 1024;
+const MAX_BAD_WORDS = 256;
+/** No vocabulary is larger. */
+const MAX_ALLOWED_TOKENS = 1_000_000;
 
 /** What both endpoints take: OpenAI's fields, then vLLM's. Absent means the default. */
 export interface SamplingFields extends FormatFields {
@@ -41,6 +45,17 @@ export interface SamplingFields extends FormatFields {
   readonly ignore_eos?: boolean | undefined;
   /** Default true: control tokens are no part of the text. */
   readonly skip_special_tokens?: boolean | undefined;
+  /** The stop string or stop token is a part of the text. */
+  readonly include_stop_str_in_output?: boolean | undefined;
+  /** Texts that the answer never holds. */
+  readonly bad_words?: readonly string[] | undefined;
+  readonly allowed_token_ids?: readonly number[] | undefined;
+  /** Keep so many tokens of the prompt, the last ones; -1: as many as the model takes. */
+  readonly truncate_prompt_tokens?: number | undefined;
+  /** Tell the token ids of prompt and answer. */
+  readonly return_token_ids?: boolean | undefined;
+  /** Name tokens "token_id:5" in log probabilities. */
+  readonly return_tokens_as_token_ids?: boolean | undefined;
   readonly cache_salt?: string | undefined;
   readonly kv_transfer_params?: JsonObject | undefined;
   readonly priority?: number | undefined;
@@ -97,6 +112,16 @@ export const samplingShape: ShapeOf<SamplingFields> = {
   stop_token_ids: z.array(z.int().min(0)).max(MAX_STOP_STRINGS).optional(),
   ignore_eos: z.boolean().optional(),
   skip_special_tokens: z.boolean().optional(),
+  include_stop_str_in_output: z.boolean().optional(),
+  bad_words: z.array(z.string().min(1).max(MAX_STOP_LENGTH)).max(MAX_BAD_WORDS).optional(),
+  allowed_token_ids: z.array(z.int().min(0)).min(1).max(MAX_ALLOWED_TOKENS).optional(),
+  truncate_prompt_tokens: z
+    .int()
+    .min(-1)
+    .refine((count) => count !== 0, "expected at least one token, or -1")
+    .optional(),
+  return_token_ids: z.boolean().optional(),
+  return_tokens_as_token_ids: z.boolean().optional(),
   cache_salt: z.string().min(1).max(1024).optional(),
   kv_transfer_params: jsonObject.optional(),
   priority: z.int().optional(),
@@ -124,6 +149,8 @@ export interface SamplingContext {
   /** See SamplingParams. */
   readonly grammar: string | undefined;
   readonly skipsSpecialTokens: boolean;
+  /** The `bad_words` as tokens. */
+  readonly bannedSequences: readonly Int32Array[];
   readonly forcedTokens?: Int32Array | undefined;
 }
 
@@ -138,6 +165,8 @@ export function toSamplingParams(fields: SamplingFields, context: SamplingContex
   }
   const stopTokenIds = fields.stop_token_ids ?? [];
   for (const id of stopTokenIds) checkTokenId(id, context.vocabSize, "stop_token_ids");
+  const { allowed_token_ids: allowed } = fields;
+  for (const id of allowed ?? []) checkTokenId(id, context.vocabSize, "allowed_token_ids");
   const numForced = context.forcedTokens?.length ?? 0;
   return {
     temperature: fields.temperature ?? 1,
@@ -147,11 +176,14 @@ export function toSamplingParams(fields: SamplingFields, context: SamplingContex
     presencePenalty: fields.presence_penalty ?? 0,
     frequencyPenalty: fields.frequency_penalty ?? 0,
     repetitionPenalty: fields.repetition_penalty ?? 1,
+    bannedSequences: context.bannedSequences,
+    allowedTokens: allowed && Int32Array.from(allowed),
     logitBias: logitBias(fields, context.vocabSize),
     seed: fields.seed === undefined ? undefined : foldSeed(fields.seed + context.choiceIndex),
     maxTokens: context.maxTokens + numForced,
     minTokens: minTokens === 0 ? 0 : minTokens + numForced,
     stop: typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []),
+    includesStop: fields.include_stop_str_in_output ?? false,
     stopTokenIds,
     ignoreEos: fields.ignore_eos ?? false,
     numLogprobs: context.numLogprobs,

@@ -8,6 +8,7 @@ import {
   toSamplingParams,
 } from "../openai/index.ts";
 import type { AnswerWriter, ChoiceDelta, SamplingFields } from "../openai/index.ts";
+import { tokenizeBadWords } from "./bad-words.ts";
 import { likeliestAnswers } from "./best-of.ts";
 import { Deadline } from "./deadline.ts";
 import { eventStreamResponse } from "./event-stream.ts";
@@ -48,8 +49,9 @@ export async function answer(
   const { fields, prompts, writer } = question;
   const { n: numChoices = 1 } = fields;
   const { bestOf = numChoices } = question;
+  const bannedSequences = await tokenizeBadWords(service.engine, fields.bad_words);
   const requests = prompts.flatMap((tokens, index) =>
-    generateRequests(service, question, tokens, index * bestOf),
+    generateRequests(service, question, tokens, bannedSequences, index * bestOf),
   );
   const counter = new UsageCounter(
     prompts.map((tokens) => tokens.length),
@@ -94,6 +96,7 @@ function generateRequests(
   service: Service,
   question: Question,
   promptTokens: Int32Array,
+  bannedSequences: readonly Int32Array[],
   firstIndex: number,
 ): GenerateRequest[] {
   const { fields, engineId, grammar, skipsSpecialTokens, scoresPrompt = false } = question;
@@ -113,6 +116,7 @@ function generateRequests(
       vocabSize,
       choiceIndex,
       grammar,
+      bannedSequences,
       skipsSpecialTokens,
       forcedTokens: scoresPrompt ? promptTokens.slice(1) : undefined,
     }),

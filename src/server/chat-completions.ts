@@ -6,11 +6,12 @@ import {
   parseChatRequest,
   readAnswerFormat,
   readToolWish,
+  tokenIdName,
 } from "../openai/index.ts";
 import type { ChatFields } from "../openai/index.ts";
 import { answer } from "./answer.ts";
 import { readJsonBody } from "./json-body.ts";
-import type { Service } from "./service.ts";
+import type { ChatPrompt, Service } from "./service.ts";
 
 /** POST /v1/chat/completions */
 export function chatCompletions(service: Service): Handler {
@@ -20,11 +21,12 @@ export function chatCompletions(service: Service): Handler {
     const { chatFormat } = service;
     const wish = readToolWish(fields);
     const tools = wish && { wish, dialect: chatFormat.toolDialect() };
-    const prompt = await service.renderChat(fields.messages, {
+    const rendered = await service.renderChat(fields.messages, {
       addGenerationPrompt: fields.add_generation_prompt,
       variables: templateVariables(service, fields),
       tools: wish && fields.tools,
     });
+    const prompt = truncatedTo(rendered, fields, service.engine.model.maxModelLen);
     const reasoning = chatFormat.reasoningStart(prompt.text);
     return answer(service, context, {
       engineId,
@@ -35,12 +37,17 @@ export function chatCompletions(service: Service): Handler {
         hasLogprobs: fields.logprobs === true,
         newParser: messageParsers(reasoning, tools),
         includesReasoning: fields.include_reasoning ?? true,
+        promptTokenIds: fields.return_token_ids === true ? [Array.from(prompt.tokens)] : undefined,
+        tokenName: fields.return_tokens_as_token_ids === true ? tokenIdName : undefined,
       }),
       numLogprobs: fields.logprobs === true ? (fields.top_logprobs ?? 0) : undefined,
       maxTokens: fields.max_completion_tokens ?? fields.max_tokens,
       defaultMaxTokens: Number.POSITIVE_INFINITY,
       grammar: answerGrammar({ format: readAnswerFormat(fields), reasoning, tools }),
-      onAnswered: (text, tokens) => service.rememberTurn(prompt, text, tokens),
+      onAnswered: (text, tokens) => {
+        // Of a prompt that was cut the tokens are not those of its text.
+        if (prompt === rendered) service.rememberTurn(prompt, text, tokens);
+      },
       // Some models mark their calls and channels with control tokens.
       skipsSpecialTokens:
         fields.skip_special_tokens ?? (tools === undefined && reasoning !== "channels"),
@@ -56,4 +63,15 @@ function templateVariables(
   if (effort === undefined) return variables;
   service.chatFormat.checkReasoningEffort();
   return { reasoning_effort: effort, ...variables };
+}
+
+/** The end of a conversation that is too long, where the client asks for it. */
+function truncatedTo(prompt: ChatPrompt, fields: ChatFields, maxModelLen: number): ChatPrompt {
+  const { truncate_prompt_tokens: wanted } = fields;
+  if (wanted === undefined) return prompt;
+  const numAnswer = fields.max_completion_tokens ?? fields.max_tokens ?? 1;
+  const limit = wanted === -1 ? Math.max(1, maxModelLen - numAnswer) : wanted;
+  return prompt.tokens.length <= limit
+    ? prompt
+    : { ...prompt, tokens: prompt.tokens.slice(-limit) };
 }

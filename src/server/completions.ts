@@ -4,10 +4,12 @@ import {
   answerGrammar,
   parseCompletionRequest,
   readAnswerFormat,
+  tokenIdName,
 } from "../openai/index.ts";
 import type { Prompt } from "../openai/index.ts";
 import { answer } from "./answer.ts";
 import { readJsonBody } from "./json-body.ts";
+import { promptTokens } from "./prompt-tokens.ts";
 import type { Service } from "./service.ts";
 
 /** OpenAI's default for this endpoint. */
@@ -20,12 +22,14 @@ export function completions(service: Service): Handler {
     const body = await readJsonBody(context, options.maxBodyBytes);
     const { fields, prompts } = parseCompletionRequest(body);
     const { head, engineId } = service.identify(context, "cmpl", fields);
-    const addSpecial = fields.add_special_tokens ?? true;
     const tokenized = await Promise.all(
-      prompts.map(async (prompt) =>
-        prompt.kind === "tokens"
-          ? prompt.tokens
-          : await engine.tokenize(prompt.text, { addSpecial, parseSpecial: true }),
+      prompts.map((prompt) =>
+        promptTokens(engine, prompt, {
+          addSpecial: fields.add_special_tokens ?? true,
+          truncateTo: fields.truncate_prompt_tokens,
+          // Room for a token of the answer.
+          maxTokens: Math.max(1, engine.model.maxModelLen - (fields.max_tokens ?? 1)),
+        }),
       ),
     );
     const hasLogprobs = fields.logprobs !== undefined;
@@ -34,16 +38,32 @@ export function completions(service: Service): Handler {
       prompts.flatMap((prompt, index) =>
         Array.from({ length: fields.n ?? 1 }, () => valueOf(prompt, index)),
       );
-    const echoes = perChoice((prompt) => (fields.echo === true ? textOf(prompt) : ""));
+    const echoes = perChoice((prompt, index) =>
+      fields.echo === true
+        ? textOf(prompt, tokenized[index]!, fields.truncate_prompt_tokens !== undefined)
+        : "",
+    );
     const firstTokens = scoresPrompt
-      ? perChoice((_, index) => ({ text: engine.detokenize(tokenized[index]!.slice(0, 1)) }))
+      ? perChoice((_, index) => {
+          const first = tokenized[index]!.slice(0, 1);
+          return { token: first[0]!, text: engine.detokenize(first) };
+        })
       : undefined;
     return answer(service, context, {
       engineId,
       fields,
       prompts: tokenized,
       promptParam: "prompt",
-      writer: new CompletionWriter(head, { echoes, hasLogprobs, firstTokens }),
+      writer: new CompletionWriter(head, {
+        echoes,
+        hasLogprobs,
+        firstTokens,
+        promptTokenIds:
+          fields.return_token_ids === true
+            ? perChoice((_, index) => Array.from(tokenized[index]!))
+            : undefined,
+        tokenName: fields.return_tokens_as_token_ids === true ? tokenIdName : undefined,
+      }),
       numLogprobs: fields.logprobs,
       maxTokens: fields.max_tokens,
       defaultMaxTokens: DEFAULT_MAX_TOKENS,
@@ -58,7 +78,7 @@ export function completions(service: Service): Handler {
     });
   };
 
-  function textOf(prompt: Prompt): string {
-    return prompt.kind === "text" ? prompt.text : engine.detokenize(prompt.tokens);
+  function textOf(prompt: Prompt, tokens: Int32Array, isCut: boolean): string {
+    return prompt.kind === "text" && !isCut ? prompt.text : engine.detokenize(tokens);
   }
 }

@@ -10,6 +10,7 @@ import {
 import { abortedBy } from "./answer.ts";
 import { Deadline } from "./deadline.ts";
 import { readJsonBody } from "./json-body.ts";
+import { type PromptTokensOptions, promptTokens } from "./prompt-tokens.ts";
 import type { Service } from "./service.ts";
 
 /** POST /v1/embeddings */
@@ -30,11 +31,15 @@ export function embeddings(service: Service): Handler {
       );
     }
     service.checkAlive();
-    const addSpecial = fields.add_special_tokens ?? true;
+    const reading: PromptTokensOptions = {
+      addSpecial: fields.add_special_tokens ?? true,
+      truncateTo: fields.truncate_prompt_tokens,
+      maxTokens: info.maxTokens,
+    };
     const texts = await Promise.all(
       inputs.map((input, index) => {
         const param = inputs.length === 1 ? "input" : `input[${index}]`;
-        return tokensOf(input, param, addSpecial, info.maxTokens);
+        return tokensOf(input, param, reading);
       }),
     );
     const numTokens = texts.reduce((sum, { length }) => sum + length, 0);
@@ -65,13 +70,10 @@ export function embeddings(service: Service): Handler {
   async function tokensOf(
     input: Prompt,
     param: string,
-    addSpecial: boolean,
-    maxTokens: number,
+    reading: PromptTokensOptions,
   ): Promise<Int32Array> {
-    const tokens =
-      input.kind === "tokens"
-        ? input.tokens
-        : await engine.tokenize(input.text, { addSpecial, parseSpecial: true });
+    const { maxTokens } = reading;
+    const tokens = await promptTokens(engine, input, reading);
     if (tokens.length === 0) {
       throw new ApiError(400, `Invalid '${param}': expected at least one token`, { param });
     }

@@ -59,13 +59,23 @@ export async function collectAnswers(
 ): Promise<Answer[]> {
   const texts = Array.from({ length: numChoices }, () => "");
   const logprobs = texts.map((): Answer["logprobs"][number][] => []);
+  const tokens = texts.map((): number[] => []);
+  const stopReasons = texts.map((): Answer["stopReason"] => undefined);
   const reasons = texts.map((): Answer["finishReason"] => "stop");
   for await (const choiceDelta of deltas) {
     onDelta(choiceDelta);
     const { choiceIndex, delta } = choiceDelta;
     texts[choiceIndex] += delta.text;
+    tokens[choiceIndex]!.push(...delta.tokens);
+    stopReasons[choiceIndex] ??= delta.stopReason;
     logprobs[choiceIndex]!.push(...(delta.logprobs ?? []));
     if (delta.finishReason !== undefined) reasons[choiceIndex] = delta.finishReason;
   }
-  return texts.map((text, i) => ({ text, logprobs: logprobs[i]!, finishReason: reasons[i]! }));
+  return texts.map((text, i) => ({
+    text,
+    tokens: tokens[i]!,
+    logprobs: logprobs[i]!,
+    finishReason: reasons[i]!,
+    stopReason: stopReasons[i],
+  }));
 }

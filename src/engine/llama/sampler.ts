@@ -2,6 +2,7 @@ import { koffi } from "../../native/index.ts";
 import type { SamplingParams } from "../sampling-params.ts";
 import type { LlamaFunctions, Pointer } from "./bindings.ts";
 import { Grammar } from "./grammar.ts";
+import { TokenMask } from "./token-mask.ts";
 import type { LlamaVocab } from "./vocab.ts";
 
 /** How far back penalties look. */
@@ -13,6 +14,9 @@ export class LlamaSampler implements Disposable {
   readonly #chain: Pointer;
   readonly #vocabSize: number;
   readonly #grammar: Grammar | undefined;
+  readonly #mask: TokenMask | undefined;
+  /** Picked when a mask leaves nothing else. */
+  readonly #endToken: number;
   readonly #forcedTokens: Int32Array;
   #numForced = 0;
 
@@ -28,6 +32,8 @@ export class LlamaSampler implements Disposable {
   ) {
     this.#functions = functions;
     this.#vocabSize = vocab.size;
+    this.#endToken = vocab.endToken;
+    this.#mask = TokenMask.of(sampling);
     this.#forcedTokens = sampling.forcedTokens ?? new Int32Array();
     if (sampling.grammar !== undefined) {
       this.#grammar = new Grammar(functions, vocab, sampling.grammar);
@@ -78,11 +84,21 @@ export class LlamaSampler implements Disposable {
   /** Picks from the logits of output `index` of the last forward pass, and remembers the choice. */
   sample(context: Pointer, index: number): number {
     if (this.#numForced < this.#forcedTokens.length) return this.#forcedTokens[this.#numForced++]!;
-    if (this.#grammar === undefined) {
-      return this.#functions.llama_sampler_sample(this.#chain, context, index) as number;
-    }
-    const logits = this.#functions.llama_get_logits_ith(context, index) as Pointer;
-    return this.sampleFrom(new Float32Array(koffi.view(logits, this.#vocabSize * 4)));
+    const mask = this.#mask;
+    if (this.#grammar === undefined && mask === undefined)
+      return this.#sampleOutput(context, index);
+    const pointer = this.#functions.llama_get_logits_ith(context, index) as Pointer;
+    const logits = new Float32Array(koffi.view(pointer, this.#vocabSize * 4));
+    // Samplers do not expect that nothing is left.
+    if (mask?.apply(logits) === false) return this.#endToken;
+    const token =
+      this.#grammar === undefined ? this.#sampleOutput(context, index) : this.sampleFrom(logits);
+    mask?.accept(token);
+    return token;
+  }
+
+  #sampleOutput(context: Pointer, index: number): number {
+    return this.#functions.llama_sampler_sample(this.#chain, context, index) as number;
   }
 
   /** As sample(), from logits that lie elsewhere, with a grammar. */

@@ -24,8 +24,16 @@ describe("TextStream", () => {
     expect(stream.push(bytes("one #"))).toBe("one ");
     expect(stream.push(bytes("#"))).toBe("");
     expect(stream.push(bytes("# two"))).toBe("");
-    expect(stream.isStopped).toBe(true);
+    expect(stream.stoppedBy).toBe("###");
     expect(stream.push(bytes("three"))).toBe("");
+    expect(stream.end()).toBe("");
+  });
+
+  it("keeps the stop string where it is a part of the text", () => {
+    const stream = new TextStream(["zz", "##"], true);
+    expect(stream.push(bytes("one #"))).toBe("one ");
+    expect(stream.push(bytes("# two zz"))).toBe("##");
+    expect(stream.stoppedBy).toBe("##");
     expect(stream.end()).toBe("");
   });
 

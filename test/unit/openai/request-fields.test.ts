@@ -14,7 +14,7 @@ const messages = [{ role: "user", content: "hi" }];
 const wrongFields: readonly (readonly [string, unknown, string])[] = [
   ["model", 5, "expected string"],
   ["n", 0, "expected number to be >=1, got 0"],
-  ["n", 9, "<=8"],
+  ["n", 129, "<=128"],
   ["n", 1.5, "expected int"],
   ["stream", "true", "expected boolean"],
   ["temperature", -0.1, ">=0"],
@@ -38,6 +38,12 @@ const wrongFields: readonly (readonly [string, unknown, string])[] = [
   ["stop", Array.from({ length: 65 }, () => "x"), "at most 64"],
   ["stop_token_ids", ["a"], "expected number"],
   ["ignore_eos", 1, "expected boolean"],
+  ["include_stop_str_in_output", "yes", "expected boolean"],
+  ["bad_words", ["a", ""], ">=1 characters"],
+  ["allowed_token_ids", [], ">=1 items"],
+  ["truncate_prompt_tokens", 0, "at least one token"],
+  ["truncate_prompt_tokens", -2, ">=-1"],
+  ["return_token_ids", 1, "expected boolean"],
   ["cache_salt", "", ">=1 characters"],
   ["kv_transfer_params", "x", "expected record"],
   ["priority", "high", "expected number"],
@@ -75,17 +81,13 @@ const unsupportedFields: readonly (readonly [string, unknown])[] = [
   ["web_search_options", {}],
   ["use_beam_search", true],
   ["length_penalty", 0.5],
-  ["include_stop_str_in_output", true],
   ["prompt_logprobs", 1],
   ["guided_grammar", 'root ::= "a"'],
   ["grammar", 'root ::= "a"'],
   ["guided_whitespace_pattern", " "],
-  ["bad_words", ["x"]],
-  ["allowed_token_ids", [1]],
   ["logits_processors", ["x"]],
   ["chat_template", "{{ x }}"],
   ["continue_final_message", true],
-  ["return_tokens_as_token_ids", true],
 ];
 
 const parsers: readonly (readonly [string, (body: object) => unknown, object])[] = [
@@ -231,7 +233,7 @@ describe("parseCompletionRequest()", () => {
   });
 
   it.each([
-    [{ best_of: 9 }, "best_of"],
+    [{ best_of: 129 }, "best_of"],
     [{ n: 3, best_of: 2 }, "best_of"],
     [{ best_of: 2, stream: true }, "best_of"],
     [{ logprobs: 21 }, "logprobs"],
@@ -246,6 +248,15 @@ describe("parseCompletionRequest()", () => {
   it("accepts max_tokens 0 with echo: the prompt alone", () => {
     const { fields } = parseCompletionRequest({ prompt: "a", echo: true, max_tokens: 0 });
     expect(fields.max_tokens).toBe(0);
+  });
+
+  it("refuses more answers than may wait", () => {
+    const prompt = Array.from({ length: 100 }, () => "a");
+    expect(failureOf(() => parseCompletionRequest({ prompt, n: 6 }))).toMatchObject({
+      param: "n",
+      message: expect.stringContaining("at most 512 answers to all prompts together, got 600"),
+    });
+    expect(parseCompletionRequest({ prompt, n: 5 }).prompts).toHaveLength(100);
   });
 
   it("accepts best_of where it is n", () => {

@@ -1,5 +1,6 @@
 import type { GenerateRequest } from "../../../src/engine/engine.ts";
 import { describe, expect, it } from "vitest";
+import { BOS } from "./fake-engine.ts";
 import { post, postJson, readEvents, testApp } from "./requests.ts";
 
 const PATH = "/v1/completions";
@@ -105,6 +106,9 @@ describe("POST /v1/completions", () => {
       stop: "zz",
       stop_token_ids: [3],
       ignore_eos: true,
+      include_stop_str_in_output: true,
+      bad_words: ["no"],
+      allowed_token_ids: [97, 98],
       cache_salt: "tenant",
       kv_transfer_params: { "lmcache.skip_save": true },
       priority: -2,
@@ -133,10 +137,58 @@ describe("POST /v1/completions", () => {
         stop: ["zz"],
         stopTokenIds: [3],
         ignoreEos: true,
+        includesStop: true,
+        bannedSequences: [Int32Array.from(Buffer.from("no")), Int32Array.from(Buffer.from(" no"))],
+        allowedTokens: Int32Array.of(97, 98),
         numLogprobs: undefined,
         grammar: undefined,
       },
     });
+  });
+
+  it.each([
+    [{ prompt: "abcd", truncate_prompt_tokens: 3 }, [BOS, 99, 100]],
+    [{ prompt: "abcd", truncate_prompt_tokens: 1 }, [100]],
+    [{ prompt: "abcd", truncate_prompt_tokens: 9 }, [BOS, 97, 98, 99, 100]],
+    [{ prompt: [97, 98, 99], truncate_prompt_tokens: 2 }, [98, 99]],
+    [{ prompt: "ab".repeat(3000), truncate_prompt_tokens: -1, max_tokens: 4093 }, [BOS, 97, 98]],
+  ])("%j runs the end of a prompt", async (body, tokens) => {
+    const { app, engine } = testApp();
+    await postJson(app, PATH, body);
+    expect(Array.from(engine.requests[0]!.promptTokens)).toEqual(tokens);
+  });
+
+  it("tells token ids, whole and in a stream", async () => {
+    const { app } = testApp();
+    const body = { prompt: "ab", return_token_ids: true, max_tokens: 2, n: 2 };
+    const ids = { prompt_token_ids: [BOS, 97, 98] };
+    const { choices } = await postJson(app, PATH, body);
+    expect(choices).toMatchObject([
+      { ...ids, token_ids: [65, 66] },
+      { ...ids, token_ids: [65, 66] },
+    ]);
+    const events = await readEvents(await post(app, PATH, { ...body, stream: true, n: 1 }));
+    expect(events.slice(0, -1).map(({ choices: [choice] }) => choice)).toMatchObject([
+      ids,
+      { token_ids: [65] },
+      { token_ids: [66] },
+    ]);
+  });
+
+  it("names tokens by their ids in log probabilities", async () => {
+    const { app } = testApp();
+    const body = { prompt: "a", logprobs: 1, max_tokens: 1, return_tokens_as_token_ids: true };
+    const { choices } = await postJson(app, PATH, body);
+    expect(choices[0].logprobs).toMatchObject({
+      tokens: ["token_id:65"],
+      top_logprobs: [{ "token_id:65": -0.5 }],
+    });
+  });
+
+  it("names what stopped the answer", async () => {
+    const { app } = testApp();
+    const { choices } = await postJson(app, PATH, { prompt: "abc", stop: ["x", "C"] });
+    expect(choices[0]).toMatchObject({ finish_reason: "stop", stop_reason: "C" });
   });
 
   it("puts no BOS in front of a text when add_special_tokens is false", async () => {

@@ -66,6 +66,25 @@ describe("POST /v1/embeddings", () => {
     expect(await response.json()).toMatchObject({ error: { param } });
   });
 
+  it("keeps the end of a text that is to be cut", async () => {
+    const input = ["abc", [97, 98], "x".repeat(25)];
+    const ask = async (count: number): Promise<number[][]> => {
+      const body = { input, truncate_prompt_tokens: count };
+      const { data } = await postJson(embeddingApp().app, path, body);
+      return data.map((item: { embedding: number[] }) => item.embedding);
+    };
+    expect(await ask(1)).toEqual([
+      [99, 1],
+      [98, 1],
+      [120, 1],
+    ]);
+    expect(await ask(-1)).toEqual([
+      [97, 3],
+      [97, 2],
+      [120, 20],
+    ]);
+  });
+
   it("takes the model's own dimensions", async () => {
     const response = await post(embeddingApp().app, path, { input: "a", dimensions: 2 });
     expect(response.status).toBe(200);

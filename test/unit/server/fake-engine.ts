@@ -113,9 +113,9 @@ export class FakeEngine implements Engine {
     const { sampling } = request;
     const prompt = this.detokenize(request.promptTokens);
     const whole = this.#options.reply?.(prompt, request) ?? prompt.toUpperCase();
-    const stopAt = Math.min(
-      ...sampling.stop.map((stop) => whole.indexOf(stop)).filter((i) => i >= 0),
-    );
+    const places = sampling.stop.map((stop) => whole.indexOf(stop));
+    const stopAt = Math.min(...places.filter((i) => i >= 0));
+    const stopReason = sampling.stop[places.indexOf(stopAt)];
     const characters = Array.from(whole.slice(0, stopAt));
     const isStop = index >= characters.length;
     const isLength = !isStop && index === sampling.maxTokens - 1;
@@ -128,6 +128,7 @@ export class FakeEngine implements Engine {
       ...(sampling.numLogprobs !== undefined && {
         logprobs: [logprobs(token, text, sampling, this.#options.logprobOf?.(text))],
       }),
+      ...(isStop && stopReason !== undefined && { stopReason }),
       ...((isStop || isLength) && { finishReason: isStop ? "stop" : "length" }),
     };
   }

@@ -7,6 +7,8 @@ export const FIELD_NAMES = [
   "priority request_id echo logprobs top_logprobs best_of suffix tools tool_choice user metadata",
   "add_special_tokens add_generation_prompt chat_template_kwargs tokens parallel_tool_calls",
   "skip_special_tokens reasoning_effort include_reasoning input encoding_format dimensions",
+  "bad_words allowed_token_ids truncate_prompt_tokens return_token_ids return_tokens_as_token_ids",
+  "include_stop_str_in_output",
   "structured_outputs guided_json guided_regex guided_choice json_schema",
 ].flatMap((line) => line.split(" "));
 
@@ -75,6 +77,11 @@ export const responseFormat = fc.oneof(
     ),
   }),
 );
+const structuredOutputs = fc.oneof(
+  fc.record({ json: schema }),
+  fc.record({ regex: fc.constantFrom("[ab]+", "^\\d{2}$", "(", "a(?=b)") }),
+  fc.record({ choice: fc.array(fc.string({ minLength: 1 })) }),
+);
 export const tools = fc.array(
   fc.record({
     type: fc.constant("function"),
@@ -115,12 +122,15 @@ const rightFields = fc.record(
     kv_transfer_params: fc.dictionary(fc.string(), fc.jsonValue()),
     cache_salt: fc.string({ minLength: 1, unit: "binary" }),
     user: fc.jsonValue(),
-    response_format: responseFormat,
-    structured_outputs: fc.record(
-      { json: schema, regex: fc.string(), choice: fc.array(fc.string()) },
-      { requiredKeys: [] },
-    ),
+    response_format: fc.option(responseFormat, { nil: null, freq: 1 }),
+    structured_outputs: fc.option(structuredOutputs, { nil: null, freq: 1 }),
     skip_special_tokens: fc.boolean(),
+    include_stop_str_in_output: fc.boolean(),
+    bad_words: fc.array(fc.string({ minLength: 1, unit: "binary" }), { maxLength: 3 }),
+    allowed_token_ids: fc.array(fc.nat(257), { minLength: 1 }),
+    truncate_prompt_tokens: fc.integer({ min: -1, max: 9 }),
+    return_token_ids: fc.boolean(),
+    return_tokens_as_token_ids: fc.boolean(),
   },
   { requiredKeys: [] },
 );
