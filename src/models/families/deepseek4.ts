@@ -6,7 +6,7 @@ import {
   type SynthFamily,
   type TensorRow,
 } from "./family.ts";
-import { expertBias, expertMetadata, experts, sharedExpert } from "./feed-forward.ts";
+import { balancedExperts, expertMetadata } from "./feed-forward.ts";
 import { constant, matrix, smallMatrix, spread } from "./fill.ts";
 import { INDEX_LENGTH, NUM_INDEX_HEADS, indexerMetadata } from "./indexer.ts";
 import {
@@ -95,9 +95,7 @@ export const deepseek4: SynthFamily = {
       ...streamMixes("attn", shape),
       ...compressor(compressionOf(index), shape),
       norm("ffn_norm", shape),
-      ...experts(shape),
-      expertBias(),
-      ...sharedExpert(shape),
+      ...balancedExperts(shape),
       ...streamMixes("ffn", shape),
     ];
   },

@@ -8,7 +8,13 @@ import {
   type SynthFamily,
   type TensorRow,
 } from "./family.ts";
-import { expertBias, expertMetadata, experts, feedForward, sharedExpert } from "./feed-forward.ts";
+import {
+  balancedExperts,
+  expertMetadata,
+  experts,
+  feedForward,
+  sharedExpert,
+} from "./feed-forward.ts";
 import { constant, matrix, smallMatrix, spread } from "./fill.ts";
 import { latentAttention, latentMetadata } from "./latent.ts";
 import {
@@ -178,9 +184,7 @@ export const kimiLinear: SynthFamily = {
       ? latentAttention(shape, { hasQueryLatent: false })
       : kimiDeltaNet(shape)),
     norm("ffn_norm", shape),
-    ...(index === 0
-      ? feedForward(shape)
-      : [...experts(shape), expertBias(), ...sharedExpert(shape)]),
+    ...(index === 0 ? feedForward(shape) : balancedExperts(shape)),
   ],
   outer: (shape) => untied(shape),
 };

@@ -1,11 +1,12 @@
 import { branchGain } from "./attention.ts";
 import type { FamilyShape, MetadataRow, TensorRow } from "./family.ts";
 import { matrix, smallMatrix, spread } from "./fill.ts";
-import { count } from "./metadata.ts";
+import { count, flag, float } from "./metadata.ts";
 
 const DOWN_GAIN = 0.5;
 export const NUM_EXPERTS = 4;
 const NUM_USED_EXPERTS = 2;
+const SIGMOID_GATING = 2;
 /** Takes scores apart, so that rounding seldom changes which experts are used. */
 const ROUTER_GAIN = 2;
 
@@ -51,9 +52,22 @@ export function sharedExpert(shape: FamilyShape): TensorRow[] {
   ]);
 }
 
-/** What balances the load of experts in training. */
-export function expertBias(): TensorRow {
-  return ["exp_probs_b.bias", [NUM_EXPERTS], spread(0, 0.1)];
+/** As DeepSeek-V3 has them: with a bias that balances their load in training, and a shared one. */
+export function balancedExperts(shape: FamilyShape): TensorRow[] {
+  const bias: TensorRow = ["exp_probs_b.bias", [NUM_EXPERTS], spread(0, 0.1)];
+  return [...experts(shape), bias, ...sharedExpert(shape)];
+}
+
+/** Of these, in all layers but the first. */
+export function balancedExpertMetadata(shape: FamilyShape): MetadataRow[] {
+  return [
+    ...expertMetadata(shape),
+    ["leading_dense_block_count", count(1)],
+    ["expert_shared_count", count(1)],
+    ["expert_weights_scale", float(1)],
+    ["expert_weights_norm", flag(true)],
+    ["expert_gating_func", count(SIGMOID_GATING)],
+  ];
 }
 
 export function expertMetadata({ feedForwardLength }: FamilyShape): MetadataRow[] {

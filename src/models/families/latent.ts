@@ -7,10 +7,10 @@ import {
   type SynthFamily,
   type TensorRow,
 } from "./family.ts";
-import { expertBias, expertMetadata, experts, feedForward, sharedExpert } from "./feed-forward.ts";
+import { balancedExpertMetadata, balancedExperts, feedForward } from "./feed-forward.ts";
 import { constant, matrix, smallMatrix } from "./fill.ts";
 import { INDEX_LENGTH, NUM_INDEX_HEADS, indexerMetadata } from "./indexer.ts";
-import { commonMetadata, count, flag, float, rmsNormMetadata } from "./metadata.ts";
+import { commonMetadata, count, float, rmsNormMetadata } from "./metadata.ts";
 import { untied } from "./outer.ts";
 
 /** One compressed row of so many numbers stands for the keys and values of all heads, as in DeepSeek-V3. */
@@ -20,7 +20,6 @@ const ROTATED = 64;
 const QUERY_LATENT = 64;
 const OUTPUT_GAIN = 2;
 const ROPE_BASE = 500_000;
-const SIGMOID_GATING = 2;
 
 export function latentMetadata(): MetadataRow[] {
   return [
@@ -73,12 +72,7 @@ function deepseekMetadata(shape: FamilyShape): MetadataRow[] {
     ["attention.head_count", count(numHeadsOf(shape))],
     ["attention.head_count_kv", count(1)],
     ["attention.q_lora_rank", count(QUERY_LATENT)],
-    ...expertMetadata(shape),
-    ["leading_dense_block_count", count(1)],
-    ["expert_shared_count", count(1)],
-    ["expert_weights_scale", float(1)],
-    ["expert_weights_norm", flag(true)],
-    ["expert_gating_func", count(SIGMOID_GATING)],
+    ...balancedExpertMetadata(shape),
   ];
 }
 
@@ -87,9 +81,7 @@ function deepseekLayer(index: number, shape: FamilyShape): TensorRow[] {
     norm("attn_norm", shape),
     ...latentAttention(shape, { hasQueryLatent: true }),
     norm("ffn_norm", shape),
-    ...(index === 0
-      ? feedForward(shape)
-      : [...experts(shape), expertBias(), ...sharedExpert(shape)]),
+    ...(index === 0 ? feedForward(shape) : balancedExperts(shape)),
   ];
 }
 
