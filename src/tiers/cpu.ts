@@ -1,8 +1,10 @@
-import { type ChunkKey, TierError, publish } from "../core/index.ts";
+import { type ChunkKey, TierError } from "../core/index.ts";
 import type { KvBuffer, MemoryPool } from "../memory/index.ts";
 import type { EvictionPolicy } from "./policies/index.ts";
 import type { Chunk, Lease, Tier, TierStats } from "./tier.ts";
+import { TierCounters } from "./tier-counters.ts";
 
+const NAME = "LocalCPUBackend";
 /**
  * How many held chunks an eviction looks past before it gives up. Only chunks without a resident
  * child are candidates, so this is about the number of prompts that are in use at the same time.
@@ -22,18 +24,14 @@ export interface CpuTierOptions {
  * No byte moves, and no call waits. An allocation that finds the pool full evicts from here.
  */
 export class CpuTier implements Tier {
-  readonly name = "LocalCPUBackend";
+  readonly name: string = NAME;
   readonly #entries = new Map<ChunkKey, Entry>();
   /** By the first slab. */
   readonly #keysBySlab = new Map<number, ChunkKey>();
   readonly #policy: EvictionPolicy;
   readonly #capacityBytes: number;
   #usedBytes = 0;
-  #numHits = 0;
-  #numMisses = 0;
-  #numStored = 0;
-  #numEvicted = 0;
-  #numRefused = 0;
+  readonly #counters = new TierCounters(NAME);
   #isClosed = false;
 
   constructor(options: CpuTierOptions) {
@@ -67,8 +65,7 @@ export class CpuTier implements Tier {
   async acquire(keys: readonly ChunkKey[]): Promise<Lease> {
     const held = keys.slice(0, this.#numResident(keys));
     this.#policy.touch(held);
-    this.#numHits += held.length;
-    this.#numMisses += keys.length - held.length;
+    this.#counters.acquired(held.length, keys.length);
     return new CpuLease(
       held,
       held.map((key) => this.#entries.get(key)!),
@@ -85,11 +82,7 @@ export class CpuTier implements Tier {
       }
       numStored++;
     }
-    if (numStored < chunks.length) {
-      const numChunks = chunks.length - numStored;
-      this.#numRefused += numChunks;
-      publish("warmkv:cache:refused", { tier: this.name, numChunks });
-    }
+    this.#counters.refused(chunks.length - numStored);
     return numStored;
   }
 
@@ -123,12 +116,7 @@ export class CpuTier implements Tier {
       numChunks: this.#entries.size,
       usedBytes: this.#usedBytes,
       capacityBytes: this.#capacityBytes,
-      numHits: this.#numHits,
-      numMisses: this.#numMisses,
-      numStored: this.#numStored,
-      numEvicted: this.#numEvicted,
-      numRefused: this.#numRefused,
-      numDamaged: 0,
+      ...this.#counters.counts(),
     };
   }
 
@@ -149,7 +137,7 @@ export class CpuTier implements Tier {
     this.#keysBySlab.set(chunk.buffer.slab, chunk.key);
     this.#policy.add(chunk.key, chunk.parent);
     this.#usedBytes += chunk.buffer.capacityBytes;
-    this.#numStored++;
+    this.#counters.numStored++;
   }
 
   #drop(key: ChunkKey, entry: Entry): void {
@@ -188,8 +176,7 @@ export class CpuTier implements Tier {
 
   #evictChunk(key: ChunkKey): void {
     this.#drop(key, this.#entries.get(key)!);
-    this.#numEvicted++;
-    publish("warmkv:cache:evicted", { tier: this.name, numChunks: 1 });
+    this.#counters.evicted(1);
   }
 
   #entryAt(slab: number): Entry | undefined {

@@ -1,7 +1,8 @@
 import { type ChunkKey, publish } from "../core/index.ts";
+import type { TierCounts } from "./tier.ts";
 
 /** Counts what happens in a tier and tells whoever listens. */
-export class TierCounters {
+export class TierCounters implements TierCounts {
   readonly #tier: string;
   numHits = 0;
   numMisses = 0;
@@ -12,6 +13,17 @@ export class TierCounters {
 
   constructor(tier: string) {
     this.#tier = tier;
+  }
+
+  counts(): TierCounts {
+    const { numHits, numMisses, numStored, numEvicted, numRefused, numDamaged } = this;
+    return { numHits, numMisses, numStored, numEvicted, numRefused, numDamaged };
+  }
+
+  /** A lease was asked for, and has so many of the chunks. */
+  acquired(numHits: number, numAsked: number): void {
+    this.numHits += numHits;
+    this.numMisses += numAsked - numHits;
   }
 
   evicted(numChunks: number): void {

@@ -72,10 +72,14 @@ export interface Lease extends Disposable {
 export type LoadPriority = "request" | "prefetch";
 
 /** Counters since the start and levels now. */
-export interface TierStats {
+export interface TierStats extends TierCounts {
   readonly numChunks: number;
   readonly usedBytes: number;
   readonly capacityBytes: number;
+}
+
+/** Since the tier was opened. */
+export interface TierCounts {
   readonly numHits: number;
   readonly numMisses: number;
   readonly numStored: number;

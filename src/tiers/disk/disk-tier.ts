@@ -79,8 +79,7 @@ export class DiskTier implements Tier {
     });
     space.touch(held);
     recency.used(held);
-    counters.numHits += held.length;
-    counters.numMisses += keys.length - held.length;
+    counters.acquired(held.length, keys.length);
     return new DiskLease({
       keys: held,
       buffers,
@@ -129,17 +128,11 @@ export class DiskTier implements Tier {
 
   stats(): TierStats {
     const { counters, space, writer } = this.#parts;
-    const { numHits, numMisses, numStored, numEvicted, numRefused, numDamaged } = counters;
     return {
       numChunks: space.numChunks + writer.numPending,
       usedBytes: space.usedBytes,
       capacityBytes: space.capacityBytes,
-      numHits,
-      numMisses,
-      numStored,
-      numEvicted,
-      numRefused,
-      numDamaged,
+      ...counters.counts(),
     };
   }
 

@@ -131,8 +131,7 @@ export class RemoteTier implements Tier {
   async acquire(keys: readonly ChunkKey[]): Promise<Lease> {
     const held = keys.slice(0, await this.#numHeld(keys));
     this.#leased.hold(held);
-    this.#counters.numHits += held.length;
-    this.#counters.numMisses += keys.length - held.length;
+    this.#counters.acquired(held.length, keys.length);
     const buffers = new Map<ChunkKey, KvBuffer>();
     for (const key of held) {
       const pending = this.#putter.get(key);
@@ -190,18 +189,12 @@ export class RemoteTier implements Tier {
   }
 
   stats(): TierStats {
-    const { numHits, numMisses, numStored, numRefused, numDamaged } = this.#counters;
     return {
       numChunks: this.#known.size + this.#putter.numPending,
       usedBytes: this.#known.totalBytes,
       // What the store itself may hold nobody tells us.
       capacityBytes: MAX_KNOWN_CHUNKS * this.#pool.slabBytes,
-      numHits,
-      numMisses,
-      numStored,
-      numEvicted: 0,
-      numRefused,
-      numDamaged,
+      ...this.#counters.counts(),
     };
   }
 
