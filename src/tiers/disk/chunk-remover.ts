@@ -31,7 +31,9 @@ export class ChunkRemover {
     const victim = space.remove(key);
     if (victim === undefined) {
       // Another process may have written it.
-      return (await this.#unlink(places.pathOf(places.homeOf(key), key))) === "removed";
+      const isRemoved = (await this.#unlink(places.pathOf(places.homeOf(key), key))) === "removed";
+      if (isRemoved) space.noteGone(key);
+      return isRemoved;
     }
     const result = await this.#unlink(places.pathOf(victim.place, key));
     // What cannot be removed is still there, to be found and counted.

@@ -5,6 +5,7 @@ import { parseChunkFileName } from "./chunk-path.ts";
 import type { ChunkPlaces, PlaceId } from "./chunk-places.ts";
 import { forEachConcurrently } from "./concurrency.ts";
 import type { ChunkRemover } from "./chunk-remover.ts";
+import type { DepartureWatch } from "./departure-watch.ts";
 import type { DiskSpace } from "./disk-space.ts";
 import type { FileInspector, FoundFile } from "./file-inspector.ts";
 import { type FileSystem, errorCodeOf, removeIfPossible } from "./file-system.ts";
@@ -122,9 +123,10 @@ export class DirectoryScanner {
   async adopt(key: ChunkKey): Promise<void> {
     const { inspector, places, space } = this.#options;
     if (space.isLeaving(key)) return;
+    using watch = space.watchDepartures();
     const file = await inspector.find(key, places.homeOf(key));
-    const known = file && (await inspector.parentOf(file));
-    if (known === undefined || space.isLeaving(key)) return;
+    const known = file && (await inspector.parentOf(file, watch));
+    if (known === undefined || space.isLeaving(key) || watch.has(key)) return;
     this.#noticeOthers();
     space.add(key, known.parent, file!);
     this.appeared(key);
@@ -146,13 +148,14 @@ export class DirectoryScanner {
     this.#nextStartMs = clock.nowMs() + MIN_PAUSE_MS + PAUSE_PER_FILE_MS * space.numChunks;
     this.#bytesSinceScan = 0;
     this.#fresh.clear();
+    using watch = space.watchDepartures();
     try {
       const seen = new Set<ChunkKey>();
       const found = await this.#find(await this.#list(seen));
-      const adopted = await this.#adoptAll(found);
+      const adopted = await this.#adoptAll(found, watch);
       this.#forgetAllBut(seen);
       this.#markAdopted();
-      await this.#rankAll(adopted);
+      await this.#rankAll(adopted, watch);
       await this.#evictDown();
       outage.recovered();
     } catch (error) {
@@ -205,12 +208,12 @@ export class DirectoryScanner {
   }
 
   /** @returns those that are new in the books, newest first */
-  async #adoptAll(found: readonly FoundFile[]): Promise<FoundFile[]> {
+  async #adoptAll(found: readonly FoundFile[], watch: DepartureWatch): Promise<FoundFile[]> {
     const { fileSystem, places, space } = this.#options;
     const adopted: FoundFile[] = [];
     for (const [index, file] of found.entries()) {
       if (index % SLICE === 0) await nextTurn();
-      if (space.isLeaving(file.key)) continue;
+      if (space.isLeaving(file.key) || watch.has(file.key)) continue;
       const known = space.fileOf(file.key);
       if (known === undefined) {
         this.#noticeOthers();
@@ -224,17 +227,18 @@ export class DirectoryScanner {
   }
 
   /** @param adopted newest first; a policy takes what comes last for the newest */
-  async #rankAll(adopted: readonly FoundFile[]): Promise<void> {
+  async #rankAll(adopted: readonly FoundFile[], watch: DepartureWatch): Promise<void> {
     const { inspector, space } = this.#options;
     const parents = new Map<ChunkKey, ChunkKey | undefined>();
     await this.#forEach(adopted, async (file) => {
-      const known = await inspector.parentOf(file);
-      if (known === undefined) space.forget(file.key);
-      else parents.set(file.key, known.parent);
+      const known = await inspector.parentOf(file, watch);
+      if (known !== undefined) parents.set(file.key, known.parent);
+      else if (!watch.has(file.key)) space.forget(file.key);
     });
     for (let index = adopted.length - 1; index >= 0; index--) {
       if (index % SLICE === 0) await nextTurn();
-      space.rank(adopted[index]!.key, parents.get(adopted[index]!.key));
+      const { key } = adopted[index]!;
+      if (!watch.has(key)) space.rank(key, parents.get(key));
     }
   }
 

@@ -1,5 +1,6 @@
 import type { ChunkKey } from "../../core/index.ts";
 import type { EvictionPolicy } from "../policies/index.ts";
+import { DepartureWatch } from "./departure-watch.ts";
 import { type ChunkFile, DiskIndex } from "./disk-index.ts";
 
 /**
@@ -40,6 +41,7 @@ export class DiskSpace {
   readonly #numLeases = new Map<ChunkKey, number>();
   /** Keys whose files are being removed: not to be stored again before they are gone. */
   readonly #leaving = new Set<ChunkKey>();
+  readonly #watches = new Set<DepartureWatch>();
   #reservedBytes = 0;
   #leavingBytes = 0;
   /** Uses of chunks that may have no rank yet; undefined once all have. */
@@ -166,6 +168,17 @@ export class DiskSpace {
   settle(victim: Victim): void {
     this.#leaving.delete(victim.key);
     if (victim.isCounted) this.#leavingBytes -= victim.fileBytes;
+    this.noteGone(victim.key);
+  }
+
+  /** To be called for files that were removed without being in the books. */
+  noteGone(key: ChunkKey): void {
+    for (const watch of this.#watches) watch.note(key);
+  }
+
+  /** For whoever looks at files and takes them into the books later. */
+  watchDepartures(): DepartureWatch {
+    return new DepartureWatch(this.#watches);
   }
 
   /** It stays after all: its file could not be removed, or that would have been for nothing. */

@@ -3,6 +3,7 @@ import { PAGE_BYTES } from "../../memory/index.ts";
 import { type ChunkFiles, headerFault } from "./chunk-files.ts";
 import type { ChunkPlaces, PlaceId } from "./chunk-places.ts";
 import type { ChunkRemover } from "./chunk-remover.ts";
+import type { DepartureWatch } from "./departure-watch.ts";
 import type { ChunkFile } from "./disk-index.ts";
 import type { FileStatus, FileSystem } from "./file-system.ts";
 
@@ -42,15 +43,23 @@ export class FileInspector {
     return undefined;
   }
 
-  /** By its header. @returns undefined if it is no chunk */
-  async parentOf(found: FoundFile): Promise<{ parent: ChunkKey | undefined } | undefined> {
+  /**
+   * By its header.
+   *
+   * @param watch begun before the file was found: another one may have taken its name since
+   * @returns undefined if it is no chunk
+   */
+  async parentOf(
+    found: FoundFile,
+    watch: DepartureWatch,
+  ): Promise<{ parent: ChunkKey | undefined } | undefined> {
     const { files, places, remover } = this.#options;
     const path = places.pathOf(found.place, found.key);
     try {
       const header = await files.readHeader(path, found.fileBytes);
       const fault = headerFault(header, found.key, found.fileBytes);
       if (fault === undefined) return { parent: header!.parent };
-      await remover.removeDamaged(found.key, path, fault);
+      if (!watch.has(found.key)) await remover.removeDamaged(found.key, path, fault);
     } catch {
       // Gone, or not ours to read.
     }

@@ -1,4 +1,13 @@
-import { copyFile, mkdir, readFile, rename, symlink, utimes, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  copyFile,
+  mkdir,
+  readFile,
+  rename,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
 import type { ChunkKey } from "../../../src/core/index.ts";
@@ -40,6 +49,63 @@ describe("after a restart", () => {
     expect(tier.stats()).toMatchObject({ numChunks: 10, usedBytes: 10 * FILE_BYTES });
     expect(await tier.lookup(keys)).toBe(10);
     expect(await take(tier, keys)).toBe(10);
+  });
+
+  test("one that is removed and stored anew while the directory is looked at is written", async () => {
+    await using bench = await DiskBench.make();
+    const [chunk] = promptChunks(1, 1);
+    const [key] = await leaveBehind(bench, 1, 1);
+    const seen = new Gate();
+    const gate = new Gate();
+    let isFirst = true;
+    const tier = await bench.open({
+      fileSystem: fileSystemWith({
+        status: async (file) => {
+          const status = await nodeFileSystem.status(file);
+          if (!isFirst) return status;
+          isFirst = false;
+          seen.open();
+          await gate.opened;
+          return status;
+        },
+      }),
+    });
+    await seen.opened;
+    expect(await tier.remove([key!])).toBe(1);
+    expect(await storeChunks(tier, bench.pool, [chunk!])).toBe(1);
+    gate.open();
+    await tier[Symbol.asyncDispose]();
+    expect(await take(await bench.open(), [key!])).toBe(1);
+  });
+
+  test("one of another size that is stored anew while headers are read is no damage", async () => {
+    await using bench = await DiskBench.make();
+    const [chunk] = promptChunks(1, 1);
+    const [key] = await leaveBehind(bench, 1, 1);
+    await appendFile(await bench.fileOf(key!), Buffer.alloc(FILE_BYTES));
+    const seen = new Gate();
+    const gate = new Gate();
+    let isFirst = true;
+    const tier = await bench.open({
+      fileSystem: fileSystemWith({
+        open: async (file, flags) => {
+          if (isFirst) {
+            isFirst = false;
+            seen.open();
+            await gate.opened;
+          }
+          return nodeFileSystem.open(file, flags);
+        },
+      }),
+    });
+    await seen.opened;
+    expect(await tier.remove([key!])).toBe(1);
+    expect(await storeChunks(tier, bench.pool, [chunk!])).toBe(1);
+    await tier.flush();
+    gate.open();
+    await tier[Symbol.asyncDispose]();
+    expect(tier.stats().numDamaged).toBe(0);
+    expect(await take(await bench.open(), [key!])).toBe(1);
   });
 
   test("they are served before the directory was listed", async () => {
