@@ -61,6 +61,8 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
     maxNumSeqs: 1,
     numThreads,
     enablePrefixCaching: false,
+    // Nothing may be computed beside the copies.
+    decodesAhead: false,
     logger: silentLogger,
     connect: async (layout) => {
       const tokenBytes = layout.tokenPartBytes(numTokens);

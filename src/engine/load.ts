@@ -39,6 +39,8 @@ export interface LlamaEngineOptions {
   readonly keepsGenerated?: boolean | undefined;
   /** Prompts come in by pieces, beside answers that go on. Default true; otherwise each is computed in one go. */
   readonly enableChunkedPrefill?: boolean | undefined;
+  /** The next tokens are computed while the last ones are sent. Default true; otherwise one step, one call. */
+  readonly decodesAhead?: boolean | undefined;
   /** Most requests that wait. */
   readonly maxWaiting?: number | undefined;
   /** Default: the machine's cores less one, so that the event loop lives. */
@@ -113,7 +115,8 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
       connector: await connect(options, ready, kvType, prefill),
       prefill,
       prefixCache: prefixCacheOptions(options, ready),
-      runsAhead: ready.memory.kind === "dense" || !options.keepsGenerated,
+      runsAhead:
+        (options.decodesAhead ?? true) && (ready.memory.kind === "dense" || !options.keepsGenerated),
       scheduler: {
         numSlots: maxNumSeqs,
         numCells: ready.numCells,
