@@ -31,6 +31,8 @@ export class RestoreQueue {
   readonly #batches: Promise<void>[] = [];
   #hasEnded = false;
   #failure: unknown;
+  /** Nothing more comes: there is nothing to wait for. */
+  #isFinishing = false;
   #idle: NodeJS.Immediate | undefined;
 
   /** Chunks offered to the engine so far. */
@@ -61,6 +63,7 @@ export class RestoreQueue {
   /** Resolves when the engine needs none of the buffers any more. */
   async finish(): Promise<void> {
     clearImmediate(this.#idle);
+    this.#isFinishing = true;
     this.#send();
     while (this.#batches.length > 0) await this.#batches[0];
     for (const chunk of this.#waiting.splice(0)) chunk.buffer[Symbol.dispose]();
@@ -68,7 +71,11 @@ export class RestoreQueue {
   }
 
   get #isFull(): boolean {
-    return this.#waiting.length >= MAX_BATCH_CHUNKS || this.#waitingBytes >= this.#batchBytes;
+    return (
+      this.#isFinishing ||
+      this.#waiting.length >= MAX_BATCH_CHUNKS ||
+      this.#waitingBytes >= this.#batchBytes
+    );
   }
 
   #sendIfIdle(): void {

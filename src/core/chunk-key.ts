@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * Names one chunk of one prefix: 128 bits as 32 lower-case hex digits. A key covers everything that
@@ -94,9 +94,7 @@ export function stateKey(key: ChunkKey): ChunkKey {
 }
 
 function digest(...parts: Uint8Array[]): Buffer {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest().subarray(0, KEY_BYTES);
+  return hash("sha256", Buffer.concat(parts), "buffer").subarray(0, KEY_BYTES);
 }
 
 const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;

@@ -116,7 +116,8 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
       prefill,
       prefixCache: prefixCacheOptions(options, ready),
       runsAhead:
-        (options.decodesAhead ?? true) && (ready.memory.kind === "dense" || !options.keepsGenerated),
+        (options.decodesAhead ?? true) &&
+        (ready.memory.kind === "dense" || !options.keepsGenerated),
       scheduler: {
         numSlots: maxNumSeqs,
         numCells: ready.numCells,
