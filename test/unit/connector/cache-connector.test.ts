@@ -1,51 +1,22 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import {
-  CacheConnector,
-  type CacheConnectorOptions,
-  type KvRequest,
-} from "../../../src/connector/index.ts";
+import { CacheConnector, type KvRequest } from "../../../src/connector/index.ts";
 import { subscribe } from "../../../src/core/index.ts";
 import {
   type CacheFixture,
-  type CacheFixtureOptions,
   CopyTier,
   FakeEngine,
   makeCache,
   makeTokens,
 } from "../cache/cache-fixtures.ts";
+import { ConnectorSetup } from "./connector-setup.ts";
 
 const never = new AbortController().signal;
 
-class Setup {
-  readonly fixture: CacheFixture;
-  readonly connector: CacheConnector;
-  #nextId = 0;
-
-  constructor(options: CacheFixtureOptions = {}, settings: Partial<CacheConnectorOptions> = {}) {
-    this.fixture = makeCache(options);
-    const { cache, log } = this.fixture;
-    this.connector = new CacheConnector({
-      cache,
-      logger: log,
-      blockingTimeoutMs: 10_000,
-      ...settings,
-    });
-  }
-
+class Setup extends ConnectorSetup {
   engine(): FakeEngine {
     return new FakeEngine(this.fixture.pool);
-  }
-
-  request(tokens: Int32Array, fields: Partial<KvRequest> = {}): KvRequest {
-    return {
-      id: `r${this.#nextId++}`,
-      tokens,
-      numPromptTokens: tokens.length,
-      priority: 0,
-      ...fields,
-    };
   }
 
   /**
@@ -72,11 +43,6 @@ class Setup {
   async load(request: KvRequest, engine: FakeEngine, from = 0, signal = never): Promise<number> {
     using match = await this.connector.lookup(request, 0);
     return await this.connector.load(match, from, engine, signal);
-  }
-
-  async close(): Promise<void> {
-    await this.connector.close();
-    this.fixture.pool.assertAllFree();
   }
 }
 

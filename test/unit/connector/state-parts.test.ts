@@ -1,17 +1,8 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import {
-  CacheConnector,
-  type CacheConnectorOptions,
-  type KvRequest,
-} from "../../../src/connector/index.ts";
-import {
-  type CacheFixture,
-  type CacheFixtureOptions,
-  CopyTier,
-  makeCache,
-  makeTokens,
-} from "../cache/cache-fixtures.ts";
+import type { CacheConnectorOptions, KvRequest } from "../../../src/connector/index.ts";
+import { type CacheFixtureOptions, CopyTier, makeTokens } from "../cache/cache-fixtures.ts";
+import { ConnectorSetup } from "./connector-setup.ts";
 import { StateEngine, type StateKind, stateLayouts } from "./state-engine.ts";
 
 const never = new AbortController().signal;
@@ -19,11 +10,8 @@ const STEP_TOKENS = 512;
 /** As in the real engine: what is left to compute is at least so many tokens, or the last one. */
 const MIN_REST_TOKENS = 64;
 
-class Setup {
+class Setup extends ConnectorSetup {
   readonly kind: StateKind;
-  readonly fixture: CacheFixture;
-  readonly connector: CacheConnector;
-  #nextId = 0;
   /** Where state parts were wanted by the last request. */
   stops: readonly number[] = [];
 
@@ -32,33 +20,20 @@ class Setup {
     options: CacheFixtureOptions = {},
     settings: Partial<CacheConnectorOptions> = {},
   ) {
+    super({ layout: stateLayouts[kind], ...options }, settings);
     this.kind = kind;
-    this.fixture = makeCache({ layout: stateLayouts[kind], ...options });
-    const { cache, log } = this.fixture;
-    this.connector = new CacheConnector({
-      cache,
-      logger: log,
-      blockingTimeoutMs: 1e4,
-      ...settings,
-    });
   }
 
   engine(): StateEngine {
     return new StateEngine(this.fixture.pool, this.kind);
   }
 
-  request(tokens: Int32Array): KvRequest {
+  override request(tokens: Int32Array): KvRequest {
     const canResumeAt = (position: number): boolean => {
       const rest = tokens.length - 1 - position;
       return rest === 0 || rest >= MIN_REST_TOKENS || tokens.length <= MIN_REST_TOKENS;
     };
-    return {
-      id: `r${this.#nextId++}`,
-      tokens,
-      numPromptTokens: tokens.length,
-      priority: 0,
-      canResumeAt,
-    };
+    return super.request(tokens, { canResumeAt });
   }
 
   /** @returns how many tokens came in */
@@ -90,11 +65,6 @@ class Setup {
     this.connector.finish(request);
     await this.connector.flush();
     return numLoaded;
-  }
-
-  async close(): Promise<void> {
-    await this.connector.close();
-    this.fixture.pool.assertAllFree();
   }
 }
 
