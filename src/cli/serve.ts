@@ -27,6 +27,7 @@ export interface ServeFlags {
   readonly revision?: string;
   readonly downloadDir?: string;
   readonly lora?: readonly string[];
+  readonly loraModules?: readonly string[];
   readonly embeddings?: true;
   readonly pooling?: "mean" | "cls" | "last";
   /** vLLM's ways to ask for embeddings. */
@@ -142,6 +143,10 @@ export function serveCommand(): Command {
     .option(
       "--lora <files...>",
       "LoRA adapters to add to the model, as GGUF files; file.gguf:0.5 for half their strength",
+    )
+    .option(
+      "--lora-modules <modules...>",
+      "LoRA adapters for requests that name one as their model: name=adapter.gguf",
     )
     .option(
       "--embeddings",

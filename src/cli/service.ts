@@ -5,7 +5,7 @@ import { UsageError } from "../core/index.ts";
 import type { Logger } from "../core/index.ts";
 import { ChatTemplate } from "../engine/index.ts";
 import { type CacheSettings, openModel } from "../llm/index.ts";
-import { parseLoraFile } from "../models/index.ts";
+import { type NamedLoraFile, parseLoraFile, parseLoraModule } from "../models/index.ts";
 import { Metrics, createLogger, readLogLevel } from "../observability/index.ts";
 import type { TierLevels } from "../observability/index.ts";
 import { checkAddress, createApp, serve } from "../server/index.ts";
@@ -86,12 +86,28 @@ async function open(
     revision: flags.revision,
     downloadDir: flags.downloadDir,
     adapters: (flags.lora ?? []).map(parseLoraFile),
+    modules: readLoraModules(model, flags),
     embeddings: flags.pooling ?? asksForEmbeddings(flags),
     chatTemplate,
     cache,
     onProgress: (step) => progress.show(step),
     logger,
   });
+}
+
+/** @throws UsageError for one that cannot be told from others by its name */
+function readLoraModules(model: string, flags: ServeFlags): NamedLoraFile[] {
+  const modules = (flags.loraModules ?? []).map(parseLoraModule);
+  const taken = new Set(flags.servedModelName ?? [model]);
+  for (const { name } of modules) {
+    if (!taken.has(name)) taken.add(name);
+    else {
+      throw new UsageError(`Cannot use --lora-modules "${name}": there is a model of that name`, {
+        param: "--lora-modules",
+      });
+    }
+  }
+  return modules;
 }
 
 /** Undefined: where the model is made for them. */

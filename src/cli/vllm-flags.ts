@@ -16,7 +16,7 @@ const LOGS = "--log-level says what is logged";
 const GPU_ONLY = "there is nothing like it in llama.cpp";
 const BY_TEMPLATE = "the model's chat template decides";
 const IN_FILE = "it is in the GGUF file";
-const LORA = "--lora names the adapters";
+const LORA = "--lora and --lora-modules name the adapters";
 const ONE = ["1"];
 
 const VLLM_FLAGS: readonly VllmFlag[] = [
@@ -59,11 +59,6 @@ const VLLM_FLAGS: readonly VllmFlag[] = [
   { flags: "--disable-log-stats", why: LOGS },
   { flags: "--uvicorn-log-level <level>", why: LOGS },
   { flags: "--disable-uvicorn-access-log", why: LOGS },
-  {
-    flags: "--lora-modules <modules...>",
-    allowed: [],
-    why: "adapters apply to all requests of a process; name one with --lora, and what it serves with --served-model-name",
-  },
   { flags: "--enable-lora", why: LORA },
   { flags: "--max-loras <n>", why: LORA },
   { flags: "--max-cpu-loras <n>", why: LORA },

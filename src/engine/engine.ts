@@ -1,3 +1,4 @@
+import type { LoraModule } from "./lora-module.ts";
 import type { SamplingParams } from "./sampling-params.ts";
 
 /** A loaded model that answers token ids with text. What servers, the library and benchmarks talk to. */
@@ -51,6 +52,8 @@ export interface GenerateRequest {
   readonly cacheSalt?: string | undefined;
   /** Per-request cache settings, keys as LMCache writes them ("lmcache.skip_save"). */
   readonly kvTransferParams?: Readonly<Record<string, unknown>> | undefined;
+  /** The LoRA module that applies, by name. Default: none. */
+  readonly module?: string | undefined;
   /** Lower runs first. Default 0. */
   readonly priority?: number | undefined;
 }
@@ -99,6 +102,8 @@ export interface ModelInfo {
   readonly addsBos: boolean;
   /** Undefined: it makes none. */
   readonly embedding?: EmbeddingInfo | undefined;
+  /** What requests may ask for. Default: none. */
+  readonly modules?: readonly LoraModule[] | undefined;
 }
 
 export interface EmbeddingInfo {
@@ -113,6 +118,9 @@ export interface EmbeddingInfo {
 export interface EngineStats {
   readonly numRunning: number;
   readonly numWaiting: number;
+  /** Names of the LoRA modules that requests in the engine, and requests in the queue, have asked for. */
+  readonly runningModules: readonly string[];
+  readonly waitingModules: readonly string[];
   /** KV cells of the engine in use, and all. */
   readonly numUsedCells: number;
   readonly numCells: number;

@@ -3,6 +3,7 @@ import { type Clock, type Logger, UsageError, messageOf, publish } from "../core
 import { EmbeddingQueue } from "./embedding-queue.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
 import { KvResidency } from "./kv-residency.ts";
+import { findModule, saltOf } from "./lora-module.ts";
 import type { EmbeddingShape, ModelRunner, StepItem, StepResult } from "./model-runner.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
@@ -116,12 +117,15 @@ export class LlmEngine implements Engine {
     if (model.embedding?.isAll) {
       throw new UsageError("This model makes embeddings and writes no text", { param: "model" });
     }
+    const { modules = [] } = model;
+    const module = request.module === undefined ? undefined : findModule(modules, request.module);
     const entry = new EngineRequest(
-      request,
+      { ...request, cacheSalt: saltOf(module, request.cacheSalt) },
       this.#vocab,
       model.maxModelLen,
       this.#options.clock.nowMs(),
     );
+    if (module !== undefined) entry.sequence.module = modules.indexOf(module);
     this.#scheduler.add(entry.sequence);
     this.#requests.set(entry.sequence, entry);
     const leave = (): void => this.#abort(entry);
@@ -158,9 +162,16 @@ export class LlmEngine implements Engine {
     return {
       numRunning: this.#scheduler.active.length,
       numWaiting: this.#scheduler.numWaiting,
+      runningModules: this.#moduleNames(this.#scheduler.active),
+      waitingModules: this.#moduleNames(this.#scheduler.waiting),
       numUsedCells: this.#scheduler.active.reduce((sum, sequence) => sum + sequence.numComputed, 0),
       numCells: this.#options.scheduler.numCells,
     };
+  }
+
+  #moduleNames(sequences: readonly Sequence[]): string[] {
+    const used = new Set(sequences.map(({ module }) => module));
+    return (this.model.modules ?? []).filter((_, i) => used.has(i)).map(({ name }) => name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -383,6 +394,7 @@ function stepItems(chunks: readonly ScheduledChunk[]): StepItem[] {
       sequence: sequence.slot!,
       tokens: sequence.tokens.slice(start, end),
       start,
+      module: sequence.module,
       samplerId: isComplete ? sequence.id : undefined,
       suppressEnd: sampling.ignoreEos || sequence.numGenerated < sampling.minTokens,
       numLogprobs: sampling.numLogprobs,

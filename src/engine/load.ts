@@ -5,6 +5,7 @@ import { NullConnector } from "../connector/null-connector.ts";
 import { type Clock, type Logger, UsageError, silentLogger, systemClock } from "../core/index.ts";
 import type { ModelInfo } from "./engine.ts";
 import type { LoraAdapter } from "./llama/adapter.ts";
+import type { LoraModule } from "./lora-module.ts";
 import { KV_TYPES, LLAMA_RELEASE } from "./llama/bindings.ts";
 import { type GpuLayers, chooseGpuLayers } from "./llama/gpu.ts";
 import { halfRowsFinder } from "./llama/half-rows.ts";
@@ -51,6 +52,8 @@ export interface LlamaEngineOptions {
   readonly kvCacheDtype?: string | undefined;
   /** Added to the model. The weights' fingerprint must count them in. */
   readonly adapters?: readonly LoraAdapter[] | undefined;
+  /** Added for the requests that ask for one of them. */
+  readonly modules?: readonly LoraModule[] | undefined;
   /**
    * Make embeddings, too. "mean", "cls" and "last" say how, in place of the model's own way. Default: where the
    * model is made for them. They take memory of their own.
@@ -97,6 +100,7 @@ export async function loadLlamaEngine(options: LlamaEngineOptions): Promise<LlmE
     numThreads: options.numThreads ?? Math.max(1, availableParallelism() - 1),
     kvType,
     adapters: options.adapters ?? [],
+    modules: options.modules ?? [],
     embeddings: options.embeddings,
   });
   try {
@@ -221,6 +225,7 @@ function modelInfo(
     bosText: vocab.textOf(vocab.bosToken),
     eosText: vocab.textOf(vocab.eosToken),
     addsBos: vocab.addsBos,
+    modules: options.modules ?? [],
     embedding: ready.embedding && { ...ready.embedding, isAll: ready.isEncoder },
   } satisfies ModelInfo;
 }

@@ -80,6 +80,8 @@ export interface StepItem {
   readonly start: number;
   /** Who picks the token that follows; undefined when the prompt goes on. */
   readonly samplerId: string | undefined;
+  /** The adapter it is computed with, by its place among those the runner has; the same for all of a step. */
+  readonly module: number | undefined;
   /** Never pick an end-of-generation token. */
   readonly suppressEnd: boolean;
   /** Alternatives to report; undefined for none. */

@@ -58,6 +58,7 @@ export class Scheduler {
   readonly #waiting: Sequence[] = [];
   readonly #slots: (Sequence | undefined)[];
   #isWideTurn = false;
+  #module: number | undefined;
   #narrowStart = 0;
 
   constructor(options: SchedulerOptions) {
@@ -67,6 +68,9 @@ export class Scheduler {
 
   get numWaiting(): number {
     return this.#waiting.length;
+  }
+  get waiting(): readonly Sequence[] {
+    return this.#waiting;
   }
   /** In slots, oldest first. */
   get active(): Sequence[] {
@@ -133,14 +137,15 @@ export class Scheduler {
   }
 
   /**
-   * The next step. Narrow and wide steps take turns when there is work for both.
+   * The next step. Narrow and wide steps take turns when there is work for both; so do LoRA modules, of which
+   * a step has one at most.
    *
    *     prompt  [ wide | wide | wide    | 1 ]  then one token a step: all of them narrow
    */
   schedule(): ScheduledChunk[] {
-    const running = this.active.filter((sequence) => sequence.state === "running");
-    const hasNarrow = running.some(isNarrow);
     this.#isWideTurn = !this.#isWideTurn || this.#options.yieldsToDecodes === false;
+    const running = this.#ofOneModule(this.active.filter(({ state }) => state === "running"));
+    const hasNarrow = running.some(isNarrow);
     if (hasNarrow && !this.#isWideTurn) return this.#narrowStep(running);
     const wide = this.#wideStep(running, hasNarrow);
     return wide.length > 0 ? wide : this.#narrowStep(running);
@@ -163,6 +168,15 @@ export class Scheduler {
       if (numGenerated < minTokens) numSteps = Math.min(numSteps, minTokens - numGenerated);
     }
     return Math.max(1, numSteps);
+  }
+
+  /** A module's turn is over when it has had a wide step and a narrow one. */
+  #ofOneModule(running: readonly Sequence[]): readonly Sequence[] {
+    const modules = [...new Set(running.map(({ module }) => module))];
+    if (modules.length < 2) return running;
+    const last = modules.indexOf(this.#module);
+    if (this.#isWideTurn || last < 0) this.#module = modules[(last + 1) % modules.length];
+    return running.filter(({ module }) => module === this.#module);
   }
 
   /** A token for each that has one left, and prompts that are short as a whole. */

@@ -31,6 +31,8 @@ export class Sequence implements KvRequest {
   state: SequenceState = "waiting";
   /** The engine's sequence number while it has one. */
   slot: number | undefined;
+  /** The adapter it is computed with, by its place among the model's. */
+  module: number | undefined;
   /** Positions, ascending, at which a step should end: see KvMatch. */
   stops: readonly number[] = [];
   /** Leading tokens whose KV is in the engine. */

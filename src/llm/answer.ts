@@ -17,6 +17,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly signal?: AbortSignal | undefined;
   /** Keeps tenants apart: equal prompts under different salts share no KV. */
   readonly cacheSalt?: string | undefined;
+  /** One of the `loraModules`. Default: none. */
+  readonly module?: string | undefined;
   /** Lower runs first. Default 0. */
   readonly priority?: number | undefined;
 }
@@ -60,7 +62,7 @@ export class EngineAnswer implements Answer {
   }
 
   async *deltas(): AsyncGenerator<GenerationDelta, void, undefined> {
-    const { signal, cacheSalt, priority, ...sampling } = this.#options;
+    const { signal, cacheSalt, module, priority, ...sampling } = this.#options;
     checkSampling(sampling);
     this.numTokens = 0;
     const request = {
@@ -72,6 +74,7 @@ export class EngineAnswer implements Answer {
         ...defined(sampling),
       },
       cacheSalt,
+      module,
       priority,
     };
     for await (const delta of this.#engine.generate(request, signal)) {

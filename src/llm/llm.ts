@@ -37,6 +37,8 @@ export interface LLMOptions {
   readonly kvCacheDtype?: string | undefined;
   /** LoRA adapters to add to the model: GGUF files. */
   readonly lora?: readonly (string | LoraFile)[] | undefined;
+  /** LoRA adapters by name, for requests that ask for one of them. */
+  readonly loraModules?: Readonly<Record<string, string | LoraFile>> | undefined;
   /**
    * Make embeddings, too; "mean", "cls" and "last" say how the vectors of a text become one. Default: where the
    * model is made for them.
@@ -79,13 +81,17 @@ export class LLM implements AsyncDisposable {
   static async load(model: string, options: LLMOptions = {}): Promise<LLM> {
     checkOptions(options);
     const { cache = {}, logger = silentLogger, ctxSize, threads, gpuLayers, lora = [] } = options;
+    const { loraModules = {} } = options;
+    const fileOf = (file: string | LoraFile): LoraFile =>
+      typeof file === "string" ? parseLoraFile(file) : file;
     const opened = await openModel({
       ...options,
       model,
       numCells: ctxSize,
       numThreads: threads,
       numGpuLayers: gpuLayers,
-      adapters: lora.map((file) => (typeof file === "string" ? parseLoraFile(file) : file)),
+      adapters: lora.map(fileOf),
+      modules: Object.entries(loraModules).map(([name, file]) => ({ name, ...fileOf(file) })),
       cache: cache === false ? undefined : { config: readConfig(cache, logger) },
       logger,
     });

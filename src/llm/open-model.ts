@@ -14,9 +14,9 @@ export interface OpenModelOptions
   extends
     Omit<
       LlamaEngineOptions,
-      "modelPath" | "modelName" | "weightsFingerprint" | "connect" | "keepsGenerated"
+      "modelPath" | "modelName" | "weightsFingerprint" | "connect" | "keepsGenerated" | "modules"
     >,
-    Pick<ResolveModelOptions, "downloadDir" | "revision" | "onProgress" | "signal"> {
+    Pick<ResolveModelOptions, "modules" | "downloadDir" | "revision" | "onProgress" | "signal"> {
   /** As users name it: a path, "owner/repo:quant" on the hub, or synth:25m. */
   readonly model: string;
   /** For requests that bring none; undefined: they are random. */
@@ -47,12 +47,13 @@ export interface OpenedModel {
 export async function openModel(options: OpenModelOptions): Promise<OpenedModel> {
   const { model, seed, cache: settings, logger, clock } = options;
   checkEngineOptions(options);
-  const { path, fingerprint } = await resolveModel(model, options);
+  const { path, fingerprint, modules } = await resolveModel(model, options);
   let cache: CacheEngine | undefined;
   const engine = await loadLlamaEngine({
     ...options,
     modelPath: path,
     modelName: model,
+    modules,
     weightsFingerprint: fingerprint,
     keepsGenerated: settings?.config.saveDecodeCache,
     connect:

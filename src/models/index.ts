@@ -1,5 +1,5 @@
 export { readGgufInfo, type GgufInfo } from "./gguf-info.ts";
-export { parseLoraFile, type LoraFile } from "./lora-file.ts";
+export { type LoraFile, type NamedLoraFile, parseLoraFile, parseLoraModule } from "./lora-file.ts";
 export type { WriteProgress } from "./gguf-writer.ts";
 export {
   resolveModel,

@@ -26,6 +26,39 @@ export function parseLoraFile(text: string): LoraFile {
   );
 }
 
+/** A LoRA adapter that requests ask for by its name. */
+export interface NamedLoraFile extends LoraFile {
+  readonly name: string;
+}
+
+const NAMED = /^(?<name>[^=\s{]{1,256})=(?<file>.+)$/s;
+
+/**
+ * Reads vLLM's "name=adapter.gguf" or its JSON {"name":"...","path":"..."}.
+ *
+ * @throws UsageError for anything else
+ */
+export function parseLoraModule(text: string): NamedLoraFile {
+  const match = NAMED.exec(text)?.groups;
+  if (match !== undefined) return { name: match["name"]!, ...parseLoraFile(match["file"]!) };
+  const { name, path } = fieldsOf(text);
+  if (typeof name === "string" && name !== "" && typeof path === "string") {
+    return { name, ...parseLoraFile(path) };
+  }
+  throw new UsageError(
+    `Cannot use --lora-modules ${JSON.stringify(text)}: wanted name=adapter.gguf or {"name":"...","path":"..."}`,
+    { param: "--lora-modules" },
+  );
+}
+
+function fieldsOf(text: string): { readonly name?: unknown; readonly path?: unknown } {
+  try {
+    return Object(JSON.parse(text)) as { name?: unknown; path?: unknown };
+  } catch {
+    return {};
+  }
+}
+
 /** @throws UsageError for a file that is missing or no adapter, or a scale that is no number */
 export async function checkLoraFile({ path, scale }: LoraFile): Promise<void> {
   if (!Number.isFinite(scale)) {

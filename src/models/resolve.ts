@@ -5,7 +5,7 @@ import { isAbsolute, join } from "node:path";
 import { UsageError, formatBytes, messageOf, silentLogger, type Logger } from "../core/index.ts";
 import { fingerprintAdapted, fingerprintWeights } from "./fingerprint.ts";
 import { readGguf } from "./gguf-reader.ts";
-import { checkLoraFile, type LoraFile } from "./lora-file.ts";
+import { checkLoraFile, type LoraFile, type NamedLoraFile } from "./lora-file.ts";
 import { parseModelName } from "./model-name.ts";
 import { modelParts } from "./split-files.ts";
 import type { SynthName } from "./synth-name.ts";
@@ -21,6 +21,8 @@ export interface ResolveModelOptions {
   readonly revision?: string | undefined;
   /** LoRA adapters that will be added: the fingerprint counts them in. */
   readonly adapters?: readonly LoraFile[] | undefined;
+  /** LoRA adapters that requests may ask for. */
+  readonly modules?: readonly NamedLoraFile[] | undefined;
   /** Called while a model is made or downloaded. */
   readonly onProgress?: ((progress: ModelProgress) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -44,6 +46,13 @@ export interface ResolvedModel {
   readonly parts: readonly string[];
   /** See fingerprintWeights and fingerprintAdapted. */
   readonly fingerprint: string;
+  readonly modules: readonly ResolvedModule[];
+}
+
+/** A LoRA adapter that requests may ask for. */
+export interface ResolvedModule extends NamedLoraFile {
+  /** Names its content and scale. */
+  readonly fingerprint: string;
 }
 
 /**
@@ -57,13 +66,23 @@ export async function resolveModel(
   name: string,
   options: ResolveModelOptions = {},
 ): Promise<ResolvedModel> {
-  const { adapters = [] } = options;
+  const { adapters = [], modules = [] } = options;
   // Before anything is downloaded.
-  for (const adapter of adapters) await checkLoraFile(adapter);
+  for (const adapter of [...adapters, ...modules]) await checkLoraFile(adapter);
   const path = await findModelFile(name, options);
   const parts = await modelParts(path);
   const weights = await fingerprintWeights(parts);
-  return { path: parts[0]!, parts, fingerprint: await fingerprintAdapted(weights, adapters) };
+  return {
+    path: parts[0]!,
+    parts,
+    fingerprint: await fingerprintAdapted(weights, adapters),
+    modules: await Promise.all(
+      modules.map(async (module) => ({
+        ...module,
+        fingerprint: await fingerprintAdapted("", [module]),
+      })),
+    ),
+  };
 }
 
 async function findModelFile(name: string, options: ResolveModelOptions): Promise<string> {

@@ -5,6 +5,7 @@ import { messagesShape } from "./chat-message.ts";
 import { type JsonObject, jsonObject } from "./json-object.ts";
 import { MAX_PROMPTS, type Prompt, readPrompts, readTokenIds } from "./prompt.ts";
 import { describe, parseRequestBody } from "./request-body.ts";
+import { cacheSaltShape } from "./sampling-fields.ts";
 import type { ShapeOf } from "./sampling-fields.ts";
 import { type ToolFields, toolsShape } from "./tools.ts";
 
@@ -61,7 +62,7 @@ const promptShape: ShapeOf<CachePromptFields> = {
   prompt: z.unknown().optional(),
   tokens: z.unknown().optional(),
   messages: messagesShape.optional(),
-  cache_salt: z.string().optional(),
+  cache_salt: cacheSaltShape.optional(),
   kv_transfer_params: jsonObject.optional(),
   add_special_tokens: z.boolean().optional(),
   add_generation_prompt: z.boolean().optional(),

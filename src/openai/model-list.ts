@@ -7,7 +7,8 @@ export interface ModelCard {
   readonly owned_by: "warmkv";
   /** What the name stands for: the model as it was given to the server. */
   readonly root: string;
-  readonly parent: null;
+  /** Of a LoRA module: the model that it is added to. */
+  readonly parent: string | null;
   readonly max_model_len: number;
 }
 

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { UsageError } from "../core/index.ts";
 import type { NumberRange, SamplingParams } from "../engine/index.ts";
 // Not by the folder's door: behind it are native libraries, which those who only read requests do not need.
+import { RESERVED_SALT } from "../engine/lora-module.ts";
 import { samplingRanges } from "../engine/sampling-params.ts";
 import { formatShape } from "./answer-format.ts";
 import type { FormatFields } from "./answer-format.ts";
@@ -70,6 +71,13 @@ export interface StreamOptions {
   readonly include_obfuscation?: false | null | undefined;
 }
 
+/** What begins with RESERVED_SALT is the engine's. */
+export const cacheSaltShape: z.ZodType<string> = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine((salt) => !salt.startsWith(RESERVED_SALT), "expected not to begin with a zero byte");
+
 /** One zod type for each field of an interface. */
 export type ShapeOf<Fields> = { readonly [Name in keyof Fields]-?: z.ZodType<Fields[Name]> };
 
@@ -122,7 +130,7 @@ export const samplingShape: ShapeOf<SamplingFields> = {
     .optional(),
   return_token_ids: z.boolean().optional(),
   return_tokens_as_token_ids: z.boolean().optional(),
-  cache_salt: z.string().min(1).max(1024).optional(),
+  cache_salt: cacheSaltShape.optional(),
   kv_transfer_params: jsonObject.optional(),
   priority: z.int().optional(),
   request_id: z

@@ -121,6 +121,7 @@ function generateRequests(
       forcedTokens: scoresPrompt ? promptTokens.slice(1) : undefined,
     }),
     cacheSalt: fields.cache_salt,
+    module: service.module(fields.model)?.name,
     kvTransferParams: fields.kv_transfer_params,
     priority: fields.priority,
   }));

@@ -1,5 +1,7 @@
 import type { PromptScope } from "../cache/index.ts";
 import { scopeOf } from "../connector/index.ts";
+// Not by the folder's door: behind it are native libraries.
+import { saltOf } from "../engine/lora-module.ts";
 import {
   ApiError,
   type CachePromptFields,
@@ -33,7 +35,8 @@ export async function toScopedTokens(
       { param: "prompt", code: "context_length_exceeded" },
     );
   }
-  const { cache_salt: cacheSalt, kv_transfer_params: kvTransferParams } = request.fields;
+  const { model, cache_salt: salt, kv_transfer_params: kvTransferParams } = request.fields;
+  const cacheSalt = saltOf(service.module(model), salt);
   return { tokens, scope: scopeOf({ cacheSalt, kvTransferParams }) };
 }
 

@@ -59,6 +59,13 @@ export function embeddings(service: Service): Handler {
 
   function embeddingInfo(model: string): EmbeddingInfo {
     const { embedding } = engine.model;
+    if (service.module(model) !== undefined) {
+      throw new ApiError(
+        400,
+        `The LoRA module \`${model}\` makes no embeddings: ask the model itself, which --lora adapters apply to`,
+        { param: "model", code: "embeddings_not_supported" },
+      );
+    }
     if (embedding !== undefined) return embedding;
     throw new ApiError(
       400,

@@ -7,16 +7,23 @@ export function models(service: Service): Hono {
   const { clock, servedModelNames } = service.options;
   const { model } = service.engine;
   const created = Math.floor(clock.wallMs() / 1000);
-  const card = (id: string): ModelCard => ({
-    id,
-    object: "model",
-    created,
-    owned_by: "warmkv",
-    root: model.name,
-    parent: null,
-    max_model_len: model.maxModelLen,
-  });
-  const list: ModelList = { object: "list", data: servedModelNames.map(card) };
+  const card = (id: string): ModelCard => {
+    const module = service.module(id);
+    return {
+      id,
+      object: "model",
+      created,
+      owned_by: "warmkv",
+      root: module?.path ?? model.name,
+      parent: module === undefined ? null : servedModelNames[0]!,
+      max_model_len: model.maxModelLen,
+    };
+  };
+  const moduleNames = (model.modules ?? []).map(({ name }) => name);
+  const list: ModelList = {
+    object: "list",
+    data: [...servedModelNames, ...moduleNames].map(card),
+  };
   return (
     new Hono()
       .get("/v1/models", (context) => context.json(list))

@@ -1,7 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
 import type { Clock, Logger } from "../core/index.ts";
-import type { ChatMessage, ChatTemplate, Engine, RenderOptions } from "../engine/index.ts";
+import type {
+  ChatMessage,
+  ChatTemplate,
+  Engine,
+  LoraModule,
+  RenderOptions,
+} from "../engine/index.ts";
 import { ApiError, ChatFormat } from "../openai/index.ts";
 import type { ResponseHead } from "../openai/index.ts";
 import { SpokenTurns } from "./spoken-turns.ts";
@@ -61,11 +67,16 @@ export class Service {
   modelName(requested: string | undefined): string {
     const names = this.options.servedModelNames;
     if (requested === undefined) return names[0]!;
-    if (names.includes(requested)) return requested;
+    if (names.includes(requested) || this.module(requested) !== undefined) return requested;
     throw new ApiError(404, `The model \`${requested}\` does not exist.`, {
       param: "model",
       code: "model_not_found",
     });
+  }
+
+  /** The LoRA module of this name. */
+  module(requested: string | undefined): LoraModule | undefined {
+    return this.engine.model.modules?.find(({ name }) => name === requested);
   }
 
   /** @param prefix "cmpl" or "chatcmpl", as OpenAI's ids begin */

@@ -11,21 +11,56 @@ export interface LoraAdapter {
   readonly scale: number;
 }
 
-/**
- * Adds adapters to everything that a context computes from now on. The model frees them.
- *
- * @throws UsageError with what llama.cpp said about an adapter that does not fit the model
- */
-export function applyAdapters(
-  library: LlamaLibrary,
-  model: LlamaModel,
-  context: Pointer,
-  adapters: readonly LoraAdapter[],
-): void {
-  if (adapters.length === 0) return;
-  const pointers = BigUint64Array.from(adapters, ({ path }) => loadAdapter(library, model, path));
-  const scales = Float32Array.from(adapters, ({ scale }) => scale);
-  library.functions.llama_set_adapters_lora(context, pointers, adapters.length, scales);
+interface LoadedAdapter {
+  readonly pointer: Pointer;
+  readonly scale: number;
+}
+
+/** What is added to everything that a context computes. The model frees the adapters. */
+export class ContextAdapters {
+  readonly #library: LlamaLibrary;
+  readonly #context: Pointer;
+  readonly #always: readonly LoadedAdapter[];
+  readonly #modules: readonly LoadedAdapter[];
+  #module: number | undefined;
+
+  /**
+   * @param always adapters that apply to everything
+   * @param modules adapters of which one at a time may apply beside them
+   * @throws UsageError with what llama.cpp said about an adapter that does not fit the model
+   */
+  constructor(
+    library: LlamaLibrary,
+    model: LlamaModel,
+    context: Pointer,
+    always: readonly LoraAdapter[],
+    modules: readonly LoraAdapter[] = [],
+  ) {
+    this.#library = library;
+    this.#context = context;
+    const load = ({ path, scale }: LoraAdapter): LoadedAdapter => ({
+      pointer: loadAdapter(library, model, path),
+      scale,
+    });
+    this.#always = always.map(load);
+    this.#modules = modules.map(load);
+    this.#apply(this.#always);
+  }
+
+  /** From now on. @param module its place in the list; undefined: none */
+  use(module: number | undefined): void {
+    if (module === this.#module) return;
+    this.#module = module;
+    const own = module === undefined ? [] : [this.#modules[module]!];
+    this.#apply([...this.#always, ...own]);
+  }
+
+  #apply(adapters: readonly LoadedAdapter[]): void {
+    const pointers = BigUint64Array.from(adapters, ({ pointer }) => pointer);
+    const scales = Float32Array.from(adapters, ({ scale }) => scale);
+    const { llama_set_adapters_lora: set } = this.#library.functions;
+    set(this.#context, pointers, adapters.length, scales);
+  }
 }
 
 function loadAdapter(library: LlamaLibrary, model: LlamaModel, path: string): Pointer {

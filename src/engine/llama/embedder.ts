@@ -1,6 +1,6 @@
 import { UsageError } from "../../core/index.ts";
 import type { EmbeddingItem, EmbeddingShape } from "../model-runner.ts";
-import { applyAdapters } from "./adapter.ts";
+import { ContextAdapters } from "./adapter.ts";
 import { LlamaContext } from "./context.ts";
 import type { LlamaLibrary } from "./library.ts";
 import type { LlamaModel } from "./model.ts";
@@ -76,7 +76,7 @@ export class Embedder implements Disposable {
       kvType: options.kvType,
       makesEmbeddings: true,
     });
-    applyAdapters(library, model, context.native, options.adapters);
+    new ContextAdapters(library, model, context.native, options.adapters);
     return new Embedder(context, shape, pooling);
   }
 

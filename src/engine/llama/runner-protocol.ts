@@ -19,6 +19,8 @@ export interface RunnerOptions {
   readonly numThreads: number;
   readonly kvType: string;
   readonly adapters: readonly LoraAdapter[];
+  /** See StepItem. */
+  readonly modules: readonly LoraAdapter[];
   /** Undefined: where the model is made for them. A pooling is used instead of the model's own. */
   readonly embeddings: boolean | Pooling | undefined;
 }

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { parentPort, receiveMessageOnPort, workerData } from "node:worker_threads";
 import { messageOf } from "../../core/index.ts";
 import type { StepItem, StepResult } from "../model-runner.ts";
-import { applyAdapters } from "./adapter.ts";
+import { ContextAdapters } from "./adapter.ts";
 import { chooseContextSize } from "./context-size.ts";
 import { LlamaContext } from "./context.ts";
 import { Embedder } from "./embedder.ts";
@@ -35,7 +35,13 @@ const model = new LlamaModel(library, {
 });
 const size = chooseContextSize(model, options);
 const context = new LlamaContext(library, model, { ...options, numCells: size.numCells });
-applyAdapters(library, model, context.native, options.adapters);
+const adapters = new ContextAdapters(
+  library,
+  model,
+  context.native,
+  options.adapters,
+  options.modules,
+);
 const memory = detectMemoryLayout(model, context);
 const isEncoder =
   context.memory === null && !model.functions.llama_model_is_diffusion(model.native);
@@ -89,6 +95,7 @@ function run(command: RunnerCommand, id: number | undefined): unknown {
 
 function runSteps(items: readonly StepItem[], numSteps: number, id: number): StepResult {
   for (let left = numSteps - 1; ; left--) {
+    adapters.use(items[0]!.module);
     const result = forward.run(items, samplers);
     if (left === 0 || result.status !== "ok" || hasNext()) return result;
     port.postMessage({ kind: "step", id, result } satisfies RunnerStep);

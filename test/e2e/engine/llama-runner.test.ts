@@ -17,6 +17,7 @@ beforeAll(async () => {
     numThreads: 1,
     kvType: "f16",
     adapters: [],
+    modules: [],
     embeddings: undefined,
   });
 });
@@ -39,6 +40,7 @@ async function answer(
     tokens: Int32Array.from(tokens),
     start,
     samplerId,
+    module: undefined,
     suppressEnd: true,
     numLogprobs: undefined,
   });

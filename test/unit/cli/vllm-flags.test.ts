@@ -39,7 +39,6 @@ describe("flags of vLLM", () => {
       ["--tensor-parallel-size", "2"],
       /^Cannot use --tensor-parallel-size 2: one engine .* wanted 1/,
     ],
-    [["--lora-modules", "sql=a.gguf"], /adapters apply to all requests .* wanted no such flag$/],
     [["--dtype", "int4"], /wanted auto, half, float16/],
     [["--quantization", "awq"], /a GGUF file says itself .* wanted gguf/],
   ])("that ask for the impossible are refused: %j", (flags, message) => {

@@ -281,3 +281,33 @@ describe("Scheduler", () => {
     );
   });
 });
+
+describe("LoRA modules", () => {
+  const of = (module: number | undefined, numTokens: number): Sequence => {
+    const created = sequence(numTokens);
+    created.module = module;
+    return created;
+  };
+
+  it("have steps of their own, and all get on", () => {
+    const target = scheduler({ numSlots: 6 });
+    const sequences = [of(undefined, 700), of(0, 5), of(0, 400), of(1, 300), of(undefined, 3)];
+    start(target, ...sequences);
+    const numSteps = new Map<number | undefined, number>();
+    for (let i = 0; i < 60; i++) {
+      const [first, ...others] = step(target).map(([each]) => each.module);
+      expect(others.every((module) => module === first)).toBe(true);
+      numSteps.set(first, (numSteps.get(first) ?? 0) + 1);
+    }
+    for (const each of sequences) expect(each.numGenerated).toBeGreaterThan(3);
+    for (const count of numSteps.values()) expect(count).toBe(20);
+  });
+
+  it("keep nobody from a long prompt while others decode", () => {
+    const target = scheduler();
+    const sequences = [of(0, 3), of(0, 1000), of(1, 3), of(1, 1000)];
+    start(target, ...sequences);
+    for (let i = 0; i < 60; i++) step(target);
+    for (const each of sequences) expect(each.numGenerated).toBeGreaterThan(1);
+  });
+});

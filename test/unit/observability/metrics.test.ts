@@ -29,7 +29,14 @@ let metrics: Metrics;
 beforeEach(() => {
   metrics = new Metrics({
     modelName: "fake",
-    engineStats: () => ({ numRunning: 2, numWaiting: 7, numUsedCells: 25, numCells: 100 }),
+    engineStats: () => ({
+      numRunning: 2,
+      numWaiting: 7,
+      runningModules: ["sql", "poems"],
+      waitingModules: [],
+      numUsedCells: 25,
+      numCells: 100,
+    }),
     tierLevels: () => tiers,
   });
 });

@@ -104,7 +104,14 @@ export class FakeEngine implements Engine {
   resetPrefixCache(): void {}
 
   stats(): EngineStats {
-    return { numRunning: this.numActive, numWaiting: 0, numUsedCells: 10, numCells: 100 };
+    return {
+      numRunning: this.numActive,
+      numWaiting: 0,
+      runningModules: [],
+      waitingModules: [],
+      numUsedCells: 10,
+      numCells: 100,
+    };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
