@@ -4,7 +4,7 @@ import { EmbeddingQueue } from "./embedding-queue.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
 import { KvResidency } from "./kv-residency.ts";
 import { findModule, saltOf } from "./lora-module.ts";
-import type { EmbeddingShape, ModelRunner, StepItem, StepResult } from "./model-runner.ts";
+import type { EmbeddingShape, ModelRunner, StepResult } from "./model-runner.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
 import { EngineRequest, type TokenTexts } from "./request.ts";
@@ -16,6 +16,7 @@ import {
   followingChunk,
 } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
+import { stepItemOf } from "./step-item.ts";
 
 /** A model's vocabulary, as far as the engine uses it. */
 export interface EngineVocab extends TokenTexts {
@@ -267,7 +268,7 @@ export class LlmEngine implements Engine {
     };
     if (numSteps > 1) this.#wake = () => this.#runner.interrupt();
     try {
-      await this.#runner.run(stepItems(first), numSteps, take);
+      await this.#runner.run(first.map(stepItemOf), numSteps, take);
     } catch (error) {
       this.#options.logger.error(`A step failed: ${messageOf(error)}`);
       take({ sampled: [], status: "failed" });
@@ -385,21 +386,6 @@ export class LlmEngine implements Engine {
       this.#wake = resolve;
     });
   }
-}
-
-function stepItems(chunks: readonly ScheduledChunk[]): StepItem[] {
-  return chunks.map(({ sequence, start, end, isComplete }) => {
-    const { sampling } = sequence;
-    return {
-      sequence: sequence.slot!,
-      tokens: sequence.tokens.slice(start, end),
-      start,
-      module: sequence.module,
-      samplerId: isComplete ? sequence.id : undefined,
-      suppressEnd: sampling.ignoreEos || sequence.numGenerated < sampling.minTokens,
-      numLogprobs: sampling.numLogprobs,
-    };
-  });
 }
 
 function toError(error: unknown): Error {
