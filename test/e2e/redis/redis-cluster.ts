@@ -21,8 +21,8 @@ export class RedisCluster implements AsyncDisposable {
       // Else the first copy to a replica starts after 5 s, and a master that dies before has no heir.
       "repl-diskless-sync-delay": "0",
     };
-    const servers = await Promise.all(
-      Array.from({ length: 2 * NUM_MASTERS }, () => RedisServer.start({ flavour, settings })),
+    const servers = await RedisServer.startAll(
+      Array.from({ length: 2 * NUM_MASTERS }, () => ({ flavour, settings })),
     );
     const cluster = new RedisCluster(servers);
     await cluster.#join();

@@ -41,10 +41,8 @@ export class RedisSentinels implements AsyncDisposable {
       "sentinel down-after-milliseconds kv 1000",
       "sentinel failover-timeout kv 2000",
     ].join("\n");
-    const sentinels = await Promise.all(
-      Array.from({ length: NUM_SENTINELS }, () =>
-        RedisServer.start({ flavour, isSentinel: true, configuration }),
-      ),
+    const sentinels = await RedisServer.startAll(
+      Array.from({ length: NUM_SENTINELS }, () => ({ flavour, isSentinel: true, configuration })),
     );
     await eventually("the replica follows", async () =>
       String(await replica.call("INFO", "replication")).includes("master_link_status:up"),

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
@@ -40,6 +40,16 @@ export class RedisServer implements AsyncDisposable {
     const server = new RedisServer(await freePorts(2), directory, options);
     await server.start();
     return server;
+  }
+
+  /** All of them, or none. */
+  static async startAll(each: readonly RedisServerOptions[]): Promise<RedisServer[]> {
+    const starts = await Promise.allSettled(each.map((options) => RedisServer.start(options)));
+    const failure = starts.find((start) => start.status === "rejected");
+    const servers = starts.flatMap((start) => (start.status === "fulfilled" ? [start.value] : []));
+    if (failure === undefined) return servers;
+    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+    throw failure.reason;
   }
 
   get socketPath(): string {
@@ -133,20 +143,33 @@ function isUp(child: ChildProcess): Promise<void> {
   });
 }
 
-/** Free now, and not two of the same. */
+/** Below those that the system gives to outgoing connections, and to servers that ask for any. */
+const PORTS = { first: 20_000, num: 12_000 };
+const given = new Set<number>();
+
+/** Free now, and given to nobody else here. */
 async function freePorts(numPorts: number): Promise<number[]> {
-  const servers = Array.from({ length: numPorts }, () => createServer());
   const ports: number[] = [];
-  for (const server of servers) {
-    server.listen(0, "127.0.0.1");
-    await once(server, "listening");
-    ports.push((server.address() as AddressInfo).port);
-  }
-  for (const server of servers) {
-    server.close();
-    await once(server, "close");
+  while (ports.length < numPorts) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.num);
+    if (given.has(port)) continue;
+    given.add(port);
+    if (await isFree(port)) ports.push(port);
   }
   return ports;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  try {
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
 }
 
 /** Asks until the answer is yes: what servers agree upon among themselves takes its time. */

@@ -202,6 +202,17 @@ describe.skipIf(isMissing)(`${flavour}, which ${NUM_CLIENTS} clients need${note}
       expect(await ask()).toEqual(clients.numCachedWhenCold);
       await becomeWarm();
     });
+
+    test("is not known yet and its sentinels are frozen: requests succeed, and are warm when they go on", async () => {
+      // Last: sentinels that have stood still name no other master for half a minute.
+      await using late = await openEngineWith(setup.url);
+      for (const sentinel of setup.sentinels) sentinel.freeze();
+      for (let round = 0; round < 2; round++) {
+        expect(await clients.ask(late)).toEqual(clients.numCachedWhenCold);
+      }
+      for (const sentinel of setup.sentinels) sentinel.thaw();
+      await clients.becomeWarm(late);
+    });
   });
 });
 
