@@ -27,7 +27,7 @@ import { type ChunkConsumer, RestoreQueue } from "./restore-queue.ts";
 import type { TierStack } from "./tier-stack.ts";
 import { TimeBudget } from "./time-budget.ts";
 
-/** Pins may take this share of the pool, counted in chunks. */
+/** Pins may take this share of the pool, wherever what is pinned lies. */
 const MAX_PINNED_SHARE = 0.5;
 
 /**
@@ -63,8 +63,8 @@ export class CacheEngine implements AsyncDisposable {
     this.stateShare =
       (layout.statePartBytes?.(chunkTokens) ?? 0) / layout.tokenPartBytes(chunkTokens);
     this.#finder = new PartFinder(this.#chunker, options.tiers);
-    const maxChunks = Math.ceil(options.pool.numSlabs * MAX_PINNED_SHARE);
-    this.#pins = new Pins({ clock: options.clock, maxChunks });
+    const maxSlabs = Math.ceil(options.pool.numSlabs * MAX_PINNED_SHARE);
+    this.#pins = new Pins({ clock: options.clock, maxSlabs });
     this.#prefetcher = new Prefetcher(options.tiers, options.clock);
     options.logger.info(`Creating LMCacheEngine instance ${options.instanceId}`);
   }
@@ -208,7 +208,7 @@ export class CacheEngine implements AsyncDisposable {
     const parts = this.#partsFrom(tokens, options);
     const buffers: KvBuffer[] = [];
     for (const part of parts) {
-      const buffer = this.pool.tryAllocate(payloadOffset(part) + this.#payloadBytes(part));
+      const buffer = this.pool.tryAllocate(this.#partBytes(part));
       if (buffer === undefined) break;
       buffers.push(buffer);
     }
@@ -227,9 +227,13 @@ export class CacheEngine implements AsyncDisposable {
     return parts;
   }
 
-  #payloadBytes({ kind, start, end }: PromptPart): number {
+  /** The most that a part takes, with its header. */
+  #partBytes(part: PromptPart): number {
     const { layout } = this.#options;
-    return kind === "state" ? layout.statePartBytes!(end) : layout.tokenPartBytes(end - start);
+    const { kind, start, end } = part;
+    const payloadBytes =
+      kind === "state" ? layout.statePartBytes!(end) : layout.tokenPartBytes(end - start);
+    return payloadOffset(part) + payloadBytes;
   }
 
   /**
@@ -302,9 +306,14 @@ export class CacheEngine implements AsyncDisposable {
     const spans = this.#chunker.spans(tokens, scope);
     const last = spans.at(-1);
     if (last === undefined) return 0;
-    const { lease, numTokens } = await this.#acquire(tokens, scope);
+    const { lease, numTokens, parts } = await this.#acquire(tokens, scope);
     if (numTokens === 0) return 0;
-    return this.#pins.add(last.key, lease, durationMs) ? numTokens : 0;
+    const { slabBytes } = this.pool;
+    const numSlabs = parts.reduce(
+      (sum, part) => sum + Math.ceil(this.#partBytes(part) / slabBytes),
+      0,
+    );
+    return this.#pins.add(last.key, { lease, numSlabs }, durationMs) ? numTokens : 0;
   }
 
   /** @returns whether this very prompt was pinned */

@@ -4,14 +4,21 @@ import type { Lease } from "../tiers/index.ts";
 export interface PinsOptions {
   readonly clock: Clock;
   /** All pins together: what is pinned makes no room for anything else. */
-  readonly maxChunks: number;
+  readonly maxSlabs: number;
+}
+
+interface Pinned {
+  readonly lease: Lease;
+  /** Of the pool, that it takes in RAM. A state part takes many. */
+  readonly numSlabs: number;
 }
 
 /** Leases that outlive a request, each until it is released or its time is up. */
 export class Pins {
   readonly #options: PinsOptions;
-  readonly #pins = new Map<ChunkKey, { readonly lease: Lease; readonly expiresAtMs: number }>();
+  readonly #pins = new Map<ChunkKey, Pinned & { readonly expiresAtMs: number }>();
   #numChunks = 0;
+  #numSlabs = 0;
 
   constructor(options: PinsOptions) {
     this.#options = options;
@@ -26,15 +33,17 @@ export class Pins {
    *
    * @returns whether there was room; if not, the lease is disposed
    */
-  add(key: ChunkKey, lease: Lease, durationMs: number): boolean {
+  add(key: ChunkKey, { lease, numSlabs }: Pinned, durationMs: number): boolean {
     this.expire();
     this.remove(key);
-    if (this.#numChunks + lease.keys.length > this.#options.maxChunks) {
+    if (this.#numSlabs + numSlabs > this.#options.maxSlabs) {
       lease[Symbol.dispose]();
       return false;
     }
-    this.#pins.set(key, { lease, expiresAtMs: this.#options.clock.nowMs() + durationMs });
+    const expiresAtMs = this.#options.clock.nowMs() + durationMs;
+    this.#pins.set(key, { lease, numSlabs, expiresAtMs });
     this.#numChunks += lease.keys.length;
+    this.#numSlabs += numSlabs;
     return true;
   }
 
@@ -44,6 +53,7 @@ export class Pins {
     if (pin === undefined) return false;
     this.#pins.delete(key);
     this.#numChunks -= pin.lease.keys.length;
+    this.#numSlabs -= pin.numSlabs;
     pin.lease[Symbol.dispose]();
     return true;
   }

@@ -181,6 +181,16 @@ describe.each(["hybrid", "recurrent"] as const)("CacheConnector for a %s model",
     open();
   });
 
+  test("pins take half of the pool at most, state parts by their length", async () => {
+    const numSlabs = { hybrid: 8, recurrent: 2 }[kind];
+    const { fixture } = open({ numSlabs });
+    const tokens = makeTokens(600);
+    await setup.serve(tokens);
+    expect(await setup.load(setup.request(tokens))).toBeGreaterThan(0);
+    expect(await fixture.cache.pin(tokens)).toBe(0);
+    expect(fixture.cache.stats().numPinnedChunks).toBe(0);
+  });
+
   test("what was pinned, moved or cleared was so with its state parts", async () => {
     let disk!: CopyTier;
     open({ lowerTiers: (pool) => [(disk = new CopyTier(pool))] });
