@@ -8,6 +8,7 @@ export function stepItemOf({ sequence, start, end, isComplete }: ScheduledChunk)
     sequence: sequence.slot!,
     tokens: sequence.tokens.slice(start, end),
     start,
+    module: sequence.module,
     samplerId: isComplete ? sequence.id : undefined,
     suppressEnd: sampling.ignoreEos || sequence.numGenerated < sampling.minTokens,
     numLogprobs: sampling.numLogprobs,
