@@ -36,6 +36,12 @@ export interface GivenServerOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Serves what is measured unless somebody names another. */
+export const DEFAULT_MODEL = "synth:25m";
+
+/** What a server may add to a prompt (BOS), and a prompt whose length was only estimated. */
+export const SPARE_TOKENS = 256;
+
 const KV_TRANSFER_CONFIG = JSON.stringify({
   kv_connector: "LMCacheConnectorV1",
   kv_role: "kv_both",
@@ -83,9 +89,18 @@ export async function startOwnServer(options: OwnServerOptions): Promise<BenchSe
   }
 }
 
-/** Each of these variables switches the cache on. */
+/** Whether `warmkv serve` would keep KV with this environment and no flags. */
+export function hasCacheSettings(env: NodeJS.ProcessEnv): boolean {
+  return Object.keys(env).some(isCacheSetting);
+}
+
 function withoutCacheSettings(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("LMCACHE_")));
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !isCacheSetting(name)));
+}
+
+/** Each of these variables switches the cache on. */
+function isCacheSetting(name: string): boolean {
+  return name.startsWith("LMCACHE_");
 }
 
 /** @throws UsageError when the URL is none, or nobody answers there */

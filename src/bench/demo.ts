@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { formatBytes } from "../core/index.ts";
 import { formatCount, formatMs } from "./format.ts";
 import type { QueryTwiceReport } from "./query-twice-report.ts";
-import { DEFAULT_MODEL } from "./run-query-twice.ts";
+import { DEFAULT_MODEL } from "./bench-server.ts";
 
 /** A disk tier that is gone with the demo. */
 export interface DemoCaches extends AsyncDisposable {

@@ -17,3 +17,7 @@ export { tiersTable } from "./tiers-report.ts";
 export { remotePlot } from "./remote-plot.ts";
 export { remoteTable } from "./remote-report.ts";
 export { runRemote } from "./run-remote.ts";
+export { runThroughput } from "./run-throughput.ts";
+export { throughputPlot } from "./throughput-plot.ts";
+export { throughputFailures } from "./throughput-report.ts";
+export { throughputTable } from "./throughput-table.ts";

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { UsageError } from "../core/index.ts";
 
@@ -18,6 +19,11 @@ const MAX_PROBES = 40;
 /** Alice's Adventures in Wonderland, about 148 kB: see assets/README.md. */
 export function readBundledText(): Promise<string> {
   return readFile(new URL("../../assets/alice.txt", import.meta.url), "utf8");
+}
+
+/** No two are equal, they differ from their first letters on, and all have the same length. */
+export function freshHeading(): string {
+  return `${randomBytes(6).toString("hex")} copied.\n\n`;
 }
 
 /**

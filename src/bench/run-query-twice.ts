@@ -1,11 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { loadCacheConfig } from "../config/index.ts";
 import { type Clock, systemClock } from "../core/index.ts";
 import { resolveModel } from "../models/index.ts";
 import {
   type BenchServer,
   connectServer,
+  DEFAULT_MODEL,
   type OwnServerOptions,
+  SPARE_TOKENS,
   startOwnServer,
 } from "./bench-server.ts";
 import { type Floor, type FloorOptions, measureFloor } from "./floor.ts";
@@ -13,10 +14,10 @@ import { formatCount } from "./format.ts";
 import { observeMachine } from "./machine.ts";
 import type { CompletionTiming } from "./openai-timing.ts";
 import type { Progress } from "./progress.ts";
-import { readBundledText, type TokenCounter } from "./prompt-text.ts";
+import { freshHeading, readBundledText } from "./prompt-text.ts";
 import { makeQueryTwiceReport, type QueryTwiceReport } from "./query-twice-report.ts";
 import { queryTwice, type QueryTwiceOptions, sendPrompt } from "./query-twice.ts";
-import { rateTokenCounter, serverTokenCounter } from "./token-counter.ts";
+import { estimateTokens, serverTokenCounter } from "./token-counter.ts";
 
 export interface BenchSettings {
   /** A server that runs already; undefined to start one. */
@@ -35,16 +36,11 @@ export interface BenchSettings {
   readonly signal: AbortSignal;
 }
 
-export const DEFAULT_MODEL = "synth:25m";
-
 /** Enough to wake a server up, and to see how many characters its tokens have. */
 const WARM_UP_CHARACTERS = 400;
 const WARM_UP_TOKENS = 4;
 /** A server that has been running for a while is what people have: its code is compiled. */
 const NUM_WARM_UPS = 20;
-
-/** What a server may add to a prompt (BOS), and a prompt whose length was only estimated. */
-const SPARE_TOKENS = 256;
 
 const CACHE_LOG_LINE = /LMCache hit tokens|Retrieved \d/;
 const MAX_CACHE_LOG_LINES = 100;
@@ -145,7 +141,7 @@ export async function prepare(server: BenchServer, settings: BenchSettings): Pro
   const source = await readBundledText();
   const clock: Clock = systemClock;
   const common = { client: server.client, model: server.model, clock, signal };
-  const text = nextHeading() + source.slice(0, WARM_UP_CHARACTERS);
+  const text = freshHeading() + source.slice(0, WARM_UP_CHARACTERS);
   const warmUp = (): Promise<CompletionTiming> =>
     sendPrompt({ ...common, maxTokens: WARM_UP_TOKENS }, { text, numTokens: 0 });
   // The first goes into the cache, the others come out of it.
@@ -153,14 +149,5 @@ export async function prepare(server: BenchServer, settings: BenchSettings): Pro
   for (let count = 1; count < NUM_WARM_UPS; count++) await warmUp();
   const countTokens =
     (await serverTokenCounter(server, signal)) ?? estimateTokens(text, numWarmUpTokens);
-  return { ...common, source, countTokens, numPromptTokens, maxTokens, nextHeading };
-}
-
-function estimateTokens(text: string, numTokens: number | undefined): TokenCounter {
-  return rateTokenCounter(numTokens === undefined ? 4 : text.length / numTokens);
-}
-
-/** No two are equal, and all have the same length. */
-function nextHeading(): string {
-  return `Copy ${randomBytes(6).toString("hex")}.\n\n`;
+  return { ...common, source, countTokens, numPromptTokens, maxTokens, nextHeading: freshHeading };
 }

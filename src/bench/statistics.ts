@@ -22,6 +22,18 @@ export function median(values: readonly number[]): number {
   return medianOfSorted(values.toSorted((a, b) => a - b));
 }
 
+/**
+ * The smallest value that this share of all do not exceed.
+ *
+ * @param values at least one
+ * @param share 0.99 for what people call p99
+ */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  if (sorted.length === 0) throw new RangeError("Cannot take a quantile of nothing");
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
+}
+
 function medianOfSorted(sorted: readonly number[]): number {
   if (sorted.length === 0) throw new RangeError("Cannot take the median of nothing");
   const middle = Math.floor(sorted.length / 2);

@@ -48,8 +48,17 @@ export async function serverTokenCounter(
   return undefined;
 }
 
-/** Counts by a rate measured once, for servers without /tokenize. */
-export function rateTokenCounter(charactersPerToken: number): TokenCounter {
+/** What English text comes to in most vocabularies. */
+const CHARACTERS_PER_TOKEN = 4;
+
+/**
+ * Counts at the rate of one text, for servers without /tokenize.
+ *
+ * @param numTokens how many the server made of it; undefined where it does not say
+ */
+export function estimateTokens(sample: string, numTokens: number | undefined): TokenCounter {
+  const charactersPerToken =
+    numTokens === undefined ? CHARACTERS_PER_TOKEN : sample.length / numTokens;
   return (text) => Promise.resolve(Math.ceil(text.length / charactersPerToken));
 }
 

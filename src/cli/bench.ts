@@ -1,17 +1,18 @@
 import { tmpdir } from "node:os";
 import { Command, Option } from "commander";
 import * as bench from "../bench/index.ts";
-import { parseSizeBytes, systemClock, UsageError } from "../core/index.ts";
+import { parseSizeBytes, UsageError } from "../core/index.ts";
 import { plotFormat, renderPlot } from "../plot/index.ts";
-import { wholeNumber } from "./flags.ts";
+import { throughputCommand } from "./bench-throughput.ts";
+import { fail, interruptibly, saySaved } from "./benchmark.ts";
+import { listOf, wholeNumber } from "./flags.ts";
 
 const DEMO_DIRECTORY = "bench-results";
-/** 128 + SIGINT, as shells have it. */
-const EXIT_INTERRUPTED = 130;
 
 const HELP = `
 Examples:
   warmkv bench query-twice
+  warmkv bench throughput --peer http://127.0.0.1:8081/v1
   warmkv bench tiers
   warmkv bench remote --url lm://127.0.0.1:65432`;
 
@@ -47,8 +48,9 @@ Examples:
 /** `warmkv bench ...` */
 export function benchCommand(): Command {
   return new Command("bench")
-    .description("measure what a warm cache gains")
+    .description("measure what a warm cache gains, and what the engine does")
     .addCommand(queryTwiceCommand())
+    .addCommand(throughputCommand())
     .addCommand(tiersCommand())
     .addCommand(remoteCommand())
     .addHelpText("after", HELP);
@@ -208,10 +210,6 @@ interface RemoteFlags {
 }
 
 function remoteCommand(): Command {
-  const listOf =
-    <Value>(parse: (text: string) => Value) =>
-    (text: string): Value[] =>
-      text.split(",").map((each) => parse(each.trim()));
   const sizes = listOf((text) => parseSizeBytes(text, "--value-sizes"));
   return new Command("remote")
     .description("measure a remote store beside plain TCP")
@@ -259,33 +257,4 @@ async function runRemote(flags: RemoteFlags): Promise<void> {
     if (flags.json !== undefined) await bench.writeReport(report, flags.json);
     saySaved(flags.plot, flags.json);
   });
-}
-
-/** Runs with a progress line, and with a signal that Ctrl-C aborts. */
-async function interruptibly(
-  run: (progress: bench.Progress, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const interruption = new AbortController();
-  const interrupt = (): void => interruption.abort(new Error("Interrupted"));
-  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
-  using progress = new bench.Progress(process.stderr, systemClock);
-  try {
-    await run(progress, interruption.signal);
-  } catch (error) {
-    if (!interruption.signal.aborted) throw error;
-    progress.hide();
-    console.error("Interrupted");
-    process.exitCode = EXIT_INTERRUPTED;
-  } finally {
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-  }
-}
-
-function fail(sentence: string): void {
-  console.error(sentence);
-  process.exitCode = 1;
-}
-
-function saySaved(...files: (string | undefined)[]): void {
-  for (const file of files) if (file !== undefined) console.log(`  saved     ${file}`);
 }

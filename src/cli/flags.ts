@@ -12,6 +12,11 @@ export function wholeNumber(flag: string, min: number, max: number): (text: stri
   };
 }
 
+/** Reads a flag's value as a list with commas. */
+export function listOf<Value>(parse: (text: string) => Value): (text: string) => Value[] {
+  return (text) => text.split(",").map((each) => parse(each.trim()));
+}
+
 const MAX_GPU_LAYERS = 10_000;
 
 /** Reads --gpu-layers: how many, or "auto" (all, where there is a GPU), or "all". */

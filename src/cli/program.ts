@@ -18,7 +18,7 @@ const commands: Readonly<Record<string, LazyCommand>> = {
     load: async () => (await import("./model.ts")).modelCommand(),
   },
   bench: {
-    summary: "measure what a warm cache gains",
+    summary: "measure what a warm cache gains, and what the engine does",
     load: async () => (await import("./bench.ts")).benchCommand(),
   },
   cache: {

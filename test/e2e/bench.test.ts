@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { CacheOverheadReport, QueryTwiceReport } from "../../src/bench/index.ts";
+import { ServerProcess } from "../../src/bench/server-process.ts";
+import type { ThroughputReport } from "../../src/bench/throughput-report.ts";
 import type { TiersReport } from "../../src/bench/tiers-report.ts";
 
 const MAIN = new URL("../../dist/cli/main.js", import.meta.url).pathname;
@@ -85,6 +87,49 @@ test("bench query-twice --compare-cache-off measures cold prompts on both server
   expect(report.rounds).toHaveLength(3);
   expect(report.cacheOnTtftMs.min).toBeGreaterThan(0);
   expect(report.cacheOffTtftMs.min).toBeGreaterThan(0);
+});
+
+test("bench throughput measures a server of its own in turns with a peer", async () => {
+  await using peer = await ServerProcess.start({
+    args: ["serve", "synth:1m", "--port=0", "--threads=1", "--max-model-len=512"],
+    env: process.env,
+    script: MAIN,
+  });
+  const ended = await warmkv(
+    `bench throughput --model synth:1m --clients 1,3 --prompt-tokens 40 --max-tokens 150 --prefill-tokens 300 --repeat 2 --peer ${peer.url} --json out/throughput.json --plot out/throughput.svg -- --served-model-name own`,
+  );
+  expect(ended).toMatchObject({ code: 0, stderr: "" });
+  const peerName = peer.url.replace("http://", "");
+  expect(ended.stdout).toContain(peerName);
+
+  const report = await readReport<ThroughputReport>("out/throughput.json");
+  expect(report).toMatchObject({
+    numPromptTokens: 40,
+    maxTokens: 150,
+    numPrefillTokens: 300,
+    numRounds: 2,
+  });
+  expect(report.servers.map(({ name, model }) => [name, model])).toEqual([
+    ["warmkv", "own"],
+    [peerName, "synth:1m"],
+  ]);
+  for (const { decodes, prefill } of report.servers) {
+    expect(decodes.map(({ numClients }) => numClients)).toEqual([1, 3]);
+    for (const decode of decodes) {
+      expect(decode).toMatchObject({ numTokens: 150, numSteadyRounds: 2 });
+      expect(decode.decodeTokensPerSecond).toMatchObject({ count: 2 });
+      expect(decode.decodeTokensPerSecond!.min).toBeGreaterThan(0);
+      expect(decode.interTokenMs!.p99).toBeGreaterThanOrEqual(decode.interTokenMs!.median);
+    }
+    expect(prefill).toMatchObject({ numPromptTokens: 300, numCachedTokens: 0 });
+  }
+  const [ratio] = report.ratios;
+  expect(ratio!.peer).toBe(peerName);
+  const [ours, theirs] = report.servers;
+  expect(ratio!.prefill).toBeCloseTo(
+    ours!.prefill.tokensPerSecond.median / theirs!.prefill.tokensPerSecond.median,
+  );
+  expect(await readFile(join(directory, "out/throughput.svg"), "utf8")).toMatch(/^<svg/);
 });
 
 test("bench tiers measures put, get and lookup of every tier", async () => {

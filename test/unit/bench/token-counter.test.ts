@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { rateTokenCounter, serverTokenCounter } from "../../../src/bench/token-counter.ts";
+import { estimateTokens, serverTokenCounter } from "../../../src/bench/token-counter.ts";
 import { scriptedServer, sendJson } from "./scripted-server.ts";
 
 const target = (url: string) => ({ baseUrl: `${url}/v1`, apiKey: "k", model: "m" });
@@ -30,6 +30,8 @@ test("serverTokenCounter() is undefined where there is no /tokenize", async () =
   expect(await serverTokenCounter(target(server.url))).toBeUndefined();
 });
 
-test("rateTokenCounter() rounds up", async () => {
-  expect(await rateTokenCounter(4)("123456789")).toBe(3);
+test("estimateTokens() counts at the rate of a sample, and rounds up", async () => {
+  expect(await estimateTokens("twelve chars", 3)("123456789")).toBe(3);
+  expect(await estimateTokens("twelve chars", 12)("123456789")).toBe(9);
+  expect(await estimateTokens("twelve chars", undefined)("123456789")).toBe(3);
 });
