@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, LazyCommand>> = {
     summary: "keep one cache for many engines, over lm://",
     load: async () => (await import("./serve-cache.ts")).serveCacheCommand(),
   },
+  "infinistore-server": {
+    summary: "keep values over InfiniStore's TCP mode",
+    load: async () => (await import("./serve-infinistore.ts")).serveInfinistoreCommand(),
+  },
   simulate: {
     summary: "replay a trace: hit rate by eviction policy and cache size",
     load: async () => (await import("./simulate.ts")).simulateCommand(),
