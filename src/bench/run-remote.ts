@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { type Clock, UsageError, formatBytes, silentLogger, systemClock } from "../core/index.ts";
+import {
+  type Clock,
+  KiB,
+  UsageError,
+  formatBytes,
+  silentLogger,
+  systemClock,
+} from "../core/index.ts";
 import {
   type RemoteCall,
   type RemoteOptions,
@@ -31,6 +38,9 @@ export interface RemoteSettings {
 const TIMEOUT_MS = 30_000;
 const LOOKUP_SIZES = [1, 256];
 const NUM_LOOKUPS = 200;
+/** Processes that have been running for a while are what people have: their code is compiled. */
+const NUM_WARM_UPS = 4096;
+const WARM_UP_BYTES = 64 * KiB;
 
 /** Puts, gets and looks up values of each size, so many at a time, in turns with plain TCP. */
 export async function runRemote(settings: RemoteSettings): Promise<RemoteReport> {
@@ -43,6 +53,7 @@ export async function runRemote(settings: RemoteSettings): Promise<RemoteReport>
   await using store = await openRemote(settings.url, optionsOf(settings, numLanes));
   const arena: Arena = { settings, store, floor, clock: systemClock, name: runName() };
 
+  await warmUp(arena);
   const transfers: RemoteTransfer[] = [];
   for (const valueBytes of valueSizesBytes) {
     for (const concurrency of concurrencies) {
@@ -77,6 +88,23 @@ interface Arena {
   readonly clock: Clock;
   /** In front of all names of this run: a held name would be put without being sent. */
   readonly name: string;
+}
+
+/** Small values, each put in place of no other, through the store and through plain TCP alike. */
+async function warmUp({ settings, store, floor, name }: Arena): Promise<void> {
+  const { signal, progress } = settings;
+  progress.show("warming up");
+  const call: RemoteCall = { signal, priority: "get" };
+  const memory = Buffer.alloc(WARM_UP_BYTES, 1);
+  for (let index = 0; index < NUM_WARM_UPS; index++) {
+    signal.throwIfAborted();
+    const valueName = `${name}-warm-up-${index}`;
+    await floor.put(0, memory);
+    await store.put(valueName, memory, call);
+    await floor.get(0, memory);
+    await store.get(valueName, () => memory, call);
+    await store.remove([valueName], call);
+  }
 }
 
 async function measureTransfers(

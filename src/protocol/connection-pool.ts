@@ -42,7 +42,9 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
   readonly #maxUnawaited: number;
   /** Most recently used last. */
   readonly #idle: { readonly connection: C; readonly sinceMs: number }[] = [];
-  readonly #running = new Map<AbortController, Promise<unknown>>();
+  readonly #running = new Set<Promise<unknown>>();
+  /** What each of them is ended with. */
+  readonly #cuts = new Set<(reason: unknown) => void>();
   #numInUse = 0;
   #numUnawaited = 0;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -81,7 +83,7 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
     if (this.#hasRoom(priority)) this.#enter(priority);
     else await this.#waiting.wait(priority, signal);
     try {
-      return await this.#runUntil(signal, exchange);
+      return await this.#runTracked(signal, exchange);
     } finally {
       this.#leave(priority);
     }
@@ -91,9 +93,9 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true;
     this.#waiting.rejectAll(poolClosed());
-    for (const ends of this.#running.keys()) ends.abort(poolClosed());
+    for (const cut of this.#cuts) cut(poolClosed());
     this.#closeIdle(0);
-    await Promise.allSettled(this.#running.values());
+    await Promise.allSettled(this.#running);
   }
 
   #hasRoom(priority: RemotePriority): boolean {
@@ -115,77 +117,95 @@ export class ConnectionPool<C extends PooledConnection> implements AsyncDisposab
     }
   }
 
-  async #runUntil<T>(signal: AbortSignal, exchange: (connection: C) => Promise<T>): Promise<T> {
-    const ends = new AbortController();
-    const onAbort = (): void => ends.abort(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort);
-    const running = this.#run(ends.signal, exchange);
-    this.#running.set(ends, running);
+  async #runTracked<T>(signal: AbortSignal, exchange: (connection: C) => Promise<T>): Promise<T> {
+    const running = this.#run(signal, exchange);
+    this.#running.add(running);
     try {
       return await running;
     } finally {
-      this.#running.delete(ends);
-      signal.removeEventListener("abort", onAbort);
+      this.#running.delete(running);
     }
   }
 
-  async #run<T>(ends: AbortSignal, exchange: (connection: C) => Promise<T>): Promise<T> {
+  async #run<T>(signal: AbortSignal, exchange: (connection: C) => Promise<T>): Promise<T> {
     const used = this.#takeIdle();
     if (used !== undefined) {
       const numBytesBefore = used.numBytesReceived;
       try {
-        return await this.#exchangeOn(used, ends, exchange);
+        return await this.#exchangeOn(used, signal, exchange);
       } catch (error) {
         const isClosedByPeer = error instanceof ConnectionError && error.code === "unavailable";
         if (!isClosedByPeer || used.numBytesReceived > numBytesBefore) throw error;
       }
     }
-    return await this.#exchangeOn(await this.#connect(ends), ends, exchange);
+    return await this.#exchangeOn(await this.#connect(signal), signal, exchange);
   }
 
-  async #connect(ends: AbortSignal): Promise<C> {
-    ends.throwIfAborted();
-    if (this.#isClosed) throw poolClosed();
+  async #connect(signal: AbortSignal): Promise<C> {
+    this.#assertWanted(signal);
     this.#retryDelay.throwIfRunning();
     const startMs = this.#options.clock.nowMs();
+    const ends = new AbortController();
+    const leave = this.#cutAt(signal, (reason) => ends.abort(reason));
     try {
-      const connection = await this.#options.connect(ends);
+      const connection = await this.#options.connect(ends.signal);
       this.#retryDelay.reset();
       return connection;
     } catch (error) {
       const waitedMs = this.#options.clock.nowMs() - startMs;
-      if (!ends.aborted) this.#retryDelay.start(error);
+      if (!ends.signal.aborted) this.#retryDelay.start(error);
       else if (waitedMs >= SLOW_CONNECT_MS) this.#retryDelay.start(frozen(waitedMs));
       throw error;
+    } finally {
+      leave();
     }
   }
 
   /** Ends at the signal whatever the exchange does: without its connection it cannot go on. */
   async #exchangeOn<T>(
     connection: C,
-    ends: AbortSignal,
+    signal: AbortSignal,
     exchange: (connection: C) => Promise<T>,
   ): Promise<T> {
-    let onAbort = (): void => {};
+    let leave = (): void => {};
     try {
-      ends.throwIfAborted();
-      const aborted = new Promise<never>((_, reject) => {
-        onAbort = () => {
+      this.#assertWanted(signal);
+      const result = await new Promise<T>((resolve, reject) => {
+        leave = this.#cutAt(signal, (reason) => {
           connection[Symbol.dispose]();
-          reject(ends.reason);
-        };
+          reject(reason as Error);
+        });
+        exchange(connection).then(resolve, reject);
       });
-      ends.addEventListener("abort", onAbort);
-      const result = await Promise.race([exchange(connection), aborted]);
       this.#giveBack(connection);
       return result;
     } catch (error) {
       connection[Symbol.dispose]();
       throw error;
     } finally {
-      ends.removeEventListener("abort", onAbort);
+      leave();
     }
+  }
+
+  /**
+   * Has `cut` called when the caller gives up or the pool is closed. A signal of its own for each exchange would cost
+   * more than all the rest here.
+   *
+   * @returns what ends that
+   */
+  #cutAt(signal: AbortSignal, cut: (reason: unknown) => void): () => void {
+    const onAbort = (): void => cut(signal.reason);
+    signal.addEventListener("abort", onAbort);
+    this.#cuts.add(cut);
+    return () => {
+      signal.removeEventListener("abort", onAbort);
+      this.#cuts.delete(cut);
+    };
+  }
+
+  #assertWanted(signal: AbortSignal): void {
+    signal.throwIfAborted();
+    if (this.#isClosed) throw poolClosed();
   }
 
   #takeIdle(): C | undefined {
