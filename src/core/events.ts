@@ -12,10 +12,26 @@ export interface WarmkvEvents {
     readonly numPromptTokens: number;
     readonly numCachedTokens: number;
     readonly numGeneratedTokens: number;
+    /** As many as it might have had. */
+    readonly maxTokens: number;
     /** Undefined when no token came. */
     readonly timeToFirstTokenMs: number | undefined;
     readonly endToEndMs: number;
     readonly queueMs: number;
+  };
+  /** A request for embeddings that was answered. */
+  "warmkv:embedding:finished": {
+    readonly numTexts: number;
+    readonly numTokens: number;
+    readonly durationMs: number;
+  };
+  /** A request over HTTP, when its headers are made. */
+  "warmkv:http:request": {
+    readonly method: string;
+    /** As routes name it: "/v1/models/:id". Undefined: there is none. */
+    readonly route: string | undefined;
+    readonly status: number;
+    readonly durationMs: number;
   };
   /** A token of an answer, behind its first one. */
   "warmkv:request:token": { readonly intervalMs: number };

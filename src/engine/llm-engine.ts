@@ -146,8 +146,15 @@ export class LlmEngine implements Engine {
     if (this.#embeddings === undefined) {
       throw new UsageError("This model was loaded without embeddings", { param: "model" });
     }
-    const vectors = this.#embeddings.add(texts, signal);
+    const startMs = this.#options.clock.nowMs();
+    const pending = this.#embeddings.add(texts, signal);
     this.#wake();
+    const vectors = await pending;
+    publish("warmkv:embedding:finished", {
+      numTexts: texts.length,
+      numTokens: texts.reduce((sum, { length }) => sum + length, 0),
+      durationMs: this.#options.clock.nowMs() - startMs,
+    });
     return vectors;
   }
 
@@ -372,6 +379,7 @@ export class LlmEngine implements Engine {
       numPromptTokens: sequence.numPromptTokens,
       numCachedTokens: sequence.numCached,
       numGeneratedTokens: sequence.numGenerated,
+      maxTokens: sequence.sampling.maxTokens,
       timeToFirstTokenMs:
         sequence.firstTokenMs === undefined
           ? undefined

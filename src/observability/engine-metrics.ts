@@ -22,6 +22,22 @@ export function registerEngineMetrics(
   metrics.level("kv_cache_usage_perc", "Share of the engine's KV cells in use, 0 to 1", cellUsage);
   metrics.level("gpu_cache_usage_perc", "The older name of kv_cache_usage_perc", cellUsage);
 
+  // Cells, in the words of an engine that has blocks.
+  metrics.labelledLevels(
+    "cache_config_info",
+    "What the KV cache of the engine is made of",
+    ["block_size", "num_gpu_blocks"],
+    () => [
+      { labels: { block_size: "1", num_gpu_blocks: String(engineStats().numCells) }, value: 1 },
+    ],
+  );
+  metrics.labelledLevels(
+    "lora_requests_info",
+    "LoRA modules that requests have asked for",
+    ["running_lora_adapters", "waiting_lora_adapters", "max_lora"],
+    () => loraLevels(engineStats()),
+  );
+
   const promptTokens = metrics.counter("prompt_tokens_total", "Prompt tokens");
   const generationTokens = metrics.counter("generation_tokens_total", "Generated tokens");
   // Routers and dashboards of older releases ask for the names with "gpu".
@@ -82,6 +98,16 @@ export function registerEngineMetrics(
     "Generated tokens of a request",
     tokenCountBuckets,
   );
+  const maxTokens = metrics.histogram(
+    "request_params_max_tokens",
+    "Tokens that a request might have had",
+    tokenCountBuckets,
+  );
+  const longestAnswer = metrics.histogram(
+    "request_max_num_generation_tokens",
+    "Generated tokens of a request",
+    tokenCountBuckets,
+  );
   const stepTokens = metrics.histogram(
     "iteration_tokens_total",
     "Tokens of one engine step",
@@ -100,6 +126,8 @@ export function registerEngineMetrics(
       queueTime.observe(event.queueMs / 1000);
       promptLength.observe(event.numPromptTokens);
       answerLength.observe(numGeneratedTokens);
+      longestAnswer.observe(numGeneratedTokens);
+      maxTokens.observe(event.maxTokens);
       phaseTimes.inference.observe((endToEndMs - event.queueMs) / 1000);
       if (timeToFirstTokenMs === undefined) return;
       phaseTimes.prefill.observe((timeToFirstTokenMs - event.queueMs) / 1000);
@@ -124,4 +152,16 @@ function phaseTime(metrics: MetricFactory, phase: string, what: string): Histogr
     `Time of a request ${what}`,
     requestLatencyBuckets,
   );
+}
+
+/** None where there are no modules. A step has one module at most. */
+function loraLevels(stats: EngineStats): { labels: Record<string, string>; value: number }[] {
+  const { runningModules, waitingModules } = stats;
+  if (runningModules.length === 0 && waitingModules.length === 0) return [];
+  const labels = {
+    running_lora_adapters: runningModules.join(","),
+    waiting_lora_adapters: waitingModules.join(","),
+    max_lora: "1",
+  };
+  return [{ labels, value: 1 }];
 }

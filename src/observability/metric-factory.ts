@@ -41,6 +41,8 @@ export class MetricFactory {
       labelNames,
       registers: this.#registers,
       collect(this: Gauge) {
+        // What is no longer told of is no longer there.
+        if (labelNames.length > 0) this.reset();
         for (const { labels, value } of read()) this.set(labels, value);
       },
     });

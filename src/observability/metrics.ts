@@ -1,7 +1,10 @@
 import { Registry, collectDefaultMetrics } from "prom-client";
 import type { EngineStats } from "../engine/index.ts";
 import { registerCacheMetrics } from "./cache-metrics.ts";
+import { registerEmbeddingMetrics } from "./embedding-metrics.ts";
 import { registerEngineMetrics } from "./engine-metrics.ts";
+import { registerEventLoopLag } from "./event-loop-lag.ts";
+import { registerHttpMetrics } from "./http-metrics.ts";
 import type { TierLevels } from "./tier-levels.ts";
 
 export interface MetricsOptions {
@@ -24,7 +27,8 @@ export class Metrics implements Disposable {
   constructor(options: MetricsOptions) {
     const { modelName } = options;
     const processRegistry = new Registry();
-    collectDefaultMetrics({ register: processRegistry });
+    // Its own look at the event loop is replaced.
+    collectDefaultMetrics({ register: processRegistry, eventLoopMonitoringPrecision: 1000 });
 
     const engineRegistry = new Registry();
     engineRegistry.setDefaultLabels({ model_name: modelName, engine: "0" });
@@ -37,6 +41,9 @@ export class Metrics implements Disposable {
     });
     this.#registries = [engineRegistry, cacheRegistry, processRegistry];
     this.#unsubscribe = [
+      registerEventLoopLag(processRegistry),
+      ...registerHttpMetrics(processRegistry),
+      ...registerEmbeddingMetrics(engineRegistry),
       ...registerEngineMetrics(engineRegistry, options.engineStats),
       ...registerCacheMetrics(cacheRegistry, options.tierLevels ?? (() => [])),
     ];

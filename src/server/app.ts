@@ -1,6 +1,7 @@
 import { Hono } from "hono";
+import { matchedRoutes } from "hono/route";
 import type { CacheEngine } from "../cache/index.ts";
-import { MiB, silentLogger, systemClock } from "../core/index.ts";
+import { MiB, publish, silentLogger, systemClock } from "../core/index.ts";
 import type { Clock, Logger } from "../core/index.ts";
 import type { ChatTemplate, Engine } from "../engine/index.ts";
 import { ApiError } from "../openai/index.ts";
@@ -75,6 +76,9 @@ export function createApp(options: AppOptions): Hono {
     const startMs = clock.nowMs();
     await next();
     const durationMs = Math.round(clock.nowMs() - startMs);
+    const route = matchedRoutes(context).findLast(({ path }) => !path.endsWith("*"))?.path;
+    const { method } = context.req;
+    publish("warmkv:http:request", { method, route, status: context.res.status, durationMs });
     logger.debug(
       `${context.req.method} ${context.req.path} ${context.res.status} in ${durationMs} ms`,
     );

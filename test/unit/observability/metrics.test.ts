@@ -64,6 +64,7 @@ const finished = {
   numPromptTokens: 100,
   numCachedTokens: 60,
   numGeneratedTokens: 11,
+  maxTokens: 30,
   timeToFirstTokenMs: 500,
   endToEndMs: 2500,
   queueMs: 20,
@@ -107,6 +108,47 @@ describe("Metrics", () => {
     expect(shown.get("vllm:num_preemptions_total")).toBe(1);
     expect(shown.get('vllm:iteration_tokens_total_bucket{le="64"}')).toBe(1);
     expect(shown.get('vllm:iteration_tokens_total_bucket{le="32"}')).toBe(0);
+  });
+
+  it("counts embeddings", async () => {
+    publish("warmkv:embedding:finished", { numTexts: 3, numTokens: 50, durationMs: 20 });
+    const shown = await values();
+    expect(shown.get("warmkv:embedding_texts_total")).toBe(3);
+    expect(shown.get("warmkv:embedding_tokens_total")).toBe(50);
+    expect(shown.get("warmkv:embedding_request_seconds_count")).toBe(1);
+    expect(shown.get("vllm:prompt_tokens_total")).toBe(0);
+  });
+
+  it("counts requests over HTTP as vLLM does", async () => {
+    const request = { method: "POST", route: "/v1/completions", status: 429, durationMs: 5 };
+    publish("warmkv:http:request", request);
+    publish("warmkv:http:request", { ...request, route: undefined });
+    const text = await metrics.render();
+    for (const handler of ["/v1/completions", "none"]) {
+      const labels = `handler="${handler}",method="POST"`;
+      expect(text).toContain(`http_requests_total{${labels},status="4xx"} 1\n`);
+      expect(text).toContain(`http_request_duration_seconds_count{${labels}} 1\n`);
+    }
+  });
+
+  it("tells cells and LoRA modules", async () => {
+    const text = await metrics.render();
+    expect(text).toMatch(/^vllm:cache_config_info\{block_size="1",num_gpu_blocks="100",.*\} 1$/m);
+    expect(text).toMatch(/^vllm:lora_requests_info\{running_lora_adapters="sql,poems",/m);
+  });
+
+  it("shows no lag of an event loop that has none", async () => {
+    const lag = async (name: string): Promise<number> =>
+      (await values()).get(`nodejs_eventloop_lag_${name}_seconds`)!;
+    expect(await lag("p99")).toBe(0);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    const endMs = performance.now() + 150;
+    while (performance.now() < endMs);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+    const max = await lag("max");
+    expect(max).toBeGreaterThan(0.1);
+    // Each look begins anew.
+    expect(await lag("max")).toBeLessThan(max);
   });
 
   it("counts the time between two tokens under the present and the older name", async () => {
