@@ -17,6 +17,36 @@ export function listOf<Value>(parse: (text: string) => Value): (text: string) =>
   return (text) => text.split(",").map((each) => parse(each.trim()));
 }
 
+const FACTORS: Readonly<Record<string, number>> = {
+  "": 1,
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  K: 2 ** 10,
+  M: 2 ** 20,
+  G: 2 ** 30,
+};
+
+/** Reads a count as vLLM does: 8192, 8k (8,000), 8K (8,192), 25.6k. */
+export function tokenCount(flag: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const [, digits, unit] = /^(\d+|\d+\.\d+(?=[a-zA-Z]))([kmgKMG]?)$/.exec(text) ?? [];
+    const value = Math.round(Number(digits) * FACTORS[unit ?? ""]!);
+    if (value >= min && value <= max) return value;
+    throw new UsageError(
+      `Cannot use ${flag} "${text}": wanted a whole number from ${min} to ${max}, or such as 8k and 8K`,
+      { param: flag },
+    );
+  };
+}
+
+/** vLLM takes "--max_model_len" for "--max-model-len", so its users write both. */
+export function hyphenated(argv: readonly string[]): string[] {
+  return argv.map((argument) =>
+    argument.replace(/^--[a-z0-9_-]+/, (flag) => flag.replaceAll("_", "-")),
+  );
+}
+
 const MAX_GPU_LAYERS = 10_000;
 
 /** Reads --gpu-layers: how many, or "auto" (all, where there is a GPU), or "all". */

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { UsageError, messageOf } from "../core/index.ts";
+import { hyphenated } from "./flags.ts";
 import { readVersion } from "./version.ts";
 
 interface LazyCommand {
@@ -69,7 +70,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     inherit(command, program);
   }
   try {
-    await program.parseAsync(argv, { from: "user" });
+    await program.parseAsync(hyphenated(argv), { from: "user" });
     return 0;
   } catch (error) {
     return exitCodeOf(error);

@@ -1,6 +1,6 @@
 import { Command, Option } from "commander";
 import type { LogFormat, LogLevel } from "../observability/index.ts";
-import { gpuLayers, kvCacheType, wholeNumber } from "./flags.ts";
+import { gpuLayers, kvCacheType, tokenCount, wholeNumber } from "./flags.ts";
 import { addVllmFlags, describeIgnoredFlags } from "./vllm-flags.ts";
 
 /** The flags of `warmkv serve`, read and checked one by one. */
@@ -32,6 +32,7 @@ export interface ServeFlags {
   readonly pooling?: "mean" | "cls" | "last";
   /** vLLM's ways to ask for embeddings. */
   readonly runner?: "auto" | "generate" | "pooling";
+  readonly convert?: "auto" | "none" | "embed";
   readonly task?: "auto" | "generate" | "embed";
   /** Undefined: as LMCACHE_LOG_LEVEL says. */
   readonly logLevel?: LogLevel;
@@ -86,7 +87,7 @@ export function serveCommand(): Command {
     .option(
       "--max-model-len <tokens>",
       "longest prompt plus answer (default: what the model was trained for, at most 32768)",
-      wholeNumber("--max-model-len", 1, MAX_TOKENS),
+      tokenCount("--max-model-len", 1, MAX_TOKENS),
     )
     .option(
       "--max-num-seqs <n>",
@@ -96,7 +97,7 @@ export function serveCommand(): Command {
     .option(
       "--max-num-batched-tokens <tokens>",
       "most tokens of one step, shared by answers that go on and prompts that come in",
-      wholeNumber("--max-num-batched-tokens", 1, MAX_TOKENS),
+      tokenCount("--max-num-batched-tokens", 1, MAX_TOKENS),
     )
     .option(
       "--enable-prefix-caching",
@@ -111,7 +112,7 @@ export function serveCommand(): Command {
     .option(
       "--ctx-size <tokens>",
       "KV cells of all requests together (default: by --max-num-seqs and the machine's memory)",
-      wholeNumber("--ctx-size", 1, MAX_TOKENS),
+      tokenCount("--ctx-size", 1, MAX_TOKENS),
     )
     .option("--kv-transfer-config <json>", "switches the cache on; see below")
     .option(
@@ -159,6 +160,7 @@ export function serveCommand(): Command {
       ).choices(["mean", "cls", "last"]),
     )
     .addOption(new Option("--runner <type>").choices(["auto", "generate", "pooling"]).hideHelp())
+    .addOption(new Option("--convert <type>").choices(["auto", "none", "embed"]).hideHelp())
     .addOption(new Option("--task <task>").choices(["auto", "generate", "embed"]).hideHelp())
     .addOption(
       new Option(

@@ -111,8 +111,10 @@ function readLoraModules(model: string, flags: ServeFlags): NamedLoraFile[] {
 }
 
 /** Undefined: where the model is made for them. */
-function asksForEmbeddings({ embeddings, runner, task }: ServeFlags): true | undefined {
-  return embeddings || runner === "pooling" || task === "embed" ? true : undefined;
+function asksForEmbeddings({ embeddings, runner, convert, task }: ServeFlags): true | undefined {
+  return embeddings || runner === "pooling" || convert === "embed" || task === "embed"
+    ? true
+    : undefined;
 }
 
 /** Undefined: nobody asked for a cache. */

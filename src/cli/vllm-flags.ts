@@ -17,6 +17,7 @@ const GPU_ONLY = "there is nothing like it in llama.cpp";
 const BY_TEMPLATE = "the model's chat template decides";
 const IN_FILE = "it is in the GGUF file";
 const LORA = "--lora and --lora-modules name the adapters";
+const ALWAYS = "it is so";
 const ONE = ["1"];
 
 const VLLM_FLAGS: readonly VllmFlag[] = [
@@ -53,6 +54,21 @@ const VLLM_FLAGS: readonly VllmFlag[] = [
   { flags: "--tool-call-parser <name>", why: BY_TEMPLATE },
   { flags: "--enable-reasoning", why: BY_TEMPLATE },
   { flags: "--reasoning-parser <name>", why: BY_TEMPLATE },
+  { flags: "--chat-template-content-format <format>", why: BY_TEMPLATE },
+  { flags: "--enable-prompt-tokens-details", why: ALWAYS },
+  { flags: "--enable-request-id-headers", why: ALWAYS },
+  { flags: "--enable-server-load-tracking", why: ALWAYS },
+  { flags: "--exclude-tools-when-tool-choice-none", why: ALWAYS },
+  { flags: "--scheduling-policy <policy>", allowed: ["fcfs", "priority"], why: ALWAYS },
+  { flags: "--disable-fastapi-docs", why: ALWAYS },
+  { flags: "--api-server-count <n>", allowed: ONE, why: ONE_ENGINE },
+  { flags: "--async-scheduling", why: "the model has a thread of its own" },
+  { flags: "--no-async-scheduling", why: "the model has a thread of its own" },
+  { flags: "--attention-backend <name>", why: GPU_ONLY },
+  { flags: "--kv-cache-memory-bytes <bytes>", why: MEMORY },
+  { flags: "--tokenizer-revision <name>", why: IN_FILE },
+  { flags: "--structured-outputs-config <json>", why: "llama.cpp's grammars do it" },
+  { flags: "--max-log-len <n>", why: LOGS },
   { flags: "--disable-log-requests", why: LOGS },
   { flags: "--enable-log-requests", why: LOGS },
   { flags: "--no-enable-log-requests", why: LOGS },

@@ -3,7 +3,13 @@ import type { MiddlewareHandler } from "hono";
 import { ApiError } from "../openai/index.ts";
 
 /** For probes and scrapers, which have no key. */
-const OPEN_PATHS: ReadonlySet<string> = new Set(["/health", "/version", "/metrics"]);
+const OPEN_PATHS: ReadonlySet<string> = new Set([
+  "/health",
+  "/ping",
+  "/load",
+  "/version",
+  "/metrics",
+]);
 
 /** Lets a request through that carries one of the keys as "Authorization: Bearer ...". */
 export function requireApiKey(keys: readonly string[]): MiddlewareHandler {

@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { type Handler, Hono } from "hono";
 import { matchedRoutes } from "hono/route";
 import type { CacheEngine } from "../cache/index.ts";
 import { MiB, publish, silentLogger, systemClock } from "../core/index.ts";
@@ -92,8 +92,19 @@ export function createApp(options: AppOptions): Hono {
   app.post("/v1/embeddings", embeddings(service));
   app.post("/tokenize", tokenize(service));
   app.post("/detokenize", detokenize(service));
-  app.get("/health", (context) => {
+  const health: Handler = (context) => {
     service.checkAlive();
+    return context.body(null, 200);
+  };
+  app.get("/health", health);
+  // SageMaker's name for it.
+  app.on(["GET", "POST"], "/ping", health);
+  app.get("/load", (context) => {
+    const { numRunning, numWaiting } = service.engine.stats();
+    return context.json({ server_load: numRunning + numWaiting });
+  });
+  app.post("/reset_prefix_cache", (context) => {
+    service.engine.resetPrefixCache();
     return context.body(null, 200);
   });
   app.get("/version", (context) => context.json({ version: options.version }));

@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
-import { gpuLayers, kvCacheType } from "../../../src/cli/flags.ts";
+import { gpuLayers, hyphenated, kvCacheType, tokenCount } from "../../../src/cli/flags.ts";
 import { serveCommand } from "../../../src/cli/serve.ts";
 import { addVllmFlags, describeIgnoredFlags } from "../../../src/cli/vllm-flags.ts";
 import { UsageError } from "../../../src/core/index.ts";
@@ -71,5 +71,29 @@ describe("kvCacheType()", () => {
     expect([kvCacheType("float16"), kvCacheType("bfloat16")]).toEqual(["f16", "bf16"]);
     expect(() => kvCacheType("fp8")).toThrow(/wanted auto, .* q8_0 is what comes nearest/);
     expect(() => kvCacheType("q9")).toThrow(UsageError);
+  });
+});
+
+describe("hyphenated()", () => {
+  it("takes underscores in the names of flags, and leaves all else alone", () => {
+    const argv = ["serve", "my_model", "--max_num_seqs", "4", "--served_model_name=a_b", "-x_y"];
+    const read = "serve my_model --max-num-seqs 4 --served-model-name=a_b -x_y".split(" ");
+    expect(hyphenated(argv)).toEqual(read);
+  });
+});
+
+describe("tokenCount()", () => {
+  const read = tokenCount("--max-model-len", 1, 2 ** 31 - 1);
+
+  it.each([
+    ["8192", 8192],
+    ["8k", 8000],
+    ["8K", 8192],
+    ["25.6k", 25_600],
+    ["1M", 2 ** 20],
+  ])("reads %s", (text, count) => expect(read(text)).toBe(count));
+
+  it.each(["", "k", "8.5", "-1", "8kk", "3G", "1e3", "0"])("refuses %j", (text) => {
+    expect(() => read(text)).toThrow(/^Cannot use --max-model-len ".*": wanted a whole number/);
   });
 });

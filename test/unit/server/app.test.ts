@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { QueueFullError } from "../../../src/engine/engine.ts";
+import { gate } from "./fake-engine.ts";
 import { post, postJson, readEvents, testApp } from "./requests.ts";
 
 describe("createApp()", () => {
@@ -18,6 +19,32 @@ describe("createApp()", () => {
   it("GET /health is an empty 200", async () => {
     const response = await testApp().app.request("/health");
     expect([response.status, await response.text()]).toEqual([200, ""]);
+  });
+
+  it.each(["GET", "POST"])("%s /ping is the same", async (method) => {
+    const { app, engine } = testApp();
+    expect((await app.request("/ping", { method })).status).toBe(200);
+    engine.failure = new Error("gone");
+    expect((await app.request("/ping", { method })).status).toBe(503);
+  });
+
+  it("GET /load counts the requests that are here", async () => {
+    const { opened, open } = gate();
+    const { app } = testApp({ beforeDelta: () => opened });
+    const answered = post(app, "/v1/completions", { prompt: "a", n: 3 });
+    await vi.waitFor(async () => {
+      expect(await (await app.request("/load")).json()).toEqual({ server_load: 3 });
+    });
+    open();
+    await answered;
+    expect(await (await app.request("/load")).json()).toEqual({ server_load: 0 });
+  });
+
+  it("POST /reset_prefix_cache forgets what the engine itself holds", async () => {
+    const { app, engine } = testApp();
+    const reset = vi.spyOn(engine, "resetPrefixCache");
+    expect((await app.request("/reset_prefix_cache", { method: "POST" })).status).toBe(200);
+    expect(reset).toHaveBeenCalledOnce();
   });
 
   it("GET /version tells the version", async () => {
@@ -226,15 +253,22 @@ describe("API keys", () => {
     expect(lines.join("\n")).not.toMatch(/k1|guess/);
   });
 
-  it("asks for none at /health, /version and /metrics, and for one everywhere else", async () => {
+  it("asks for none at probes and metrics, and for one everywhere else", async () => {
     const metrics = { contentType: "text/plain", render: async () => "" };
     const { app } = testApp({}, { apiKeys, metrics });
     const statuses = await Promise.all(
-      ["/health", "/version", "/metrics", "/v1/models", "/tokenize", "/nothing"].map(
-        async (path) => (await app.request(path)).status,
-      ),
+      [
+        "/health",
+        "/ping",
+        "/load",
+        "/version",
+        "/metrics",
+        "/v1/models",
+        "/tokenize",
+        "/nothing",
+      ].map(async (path) => (await app.request(path)).status),
     );
-    expect(statuses).toEqual([200, 200, 200, 401, 401, 401]);
+    expect(statuses).toEqual([200, 200, 200, 200, 200, 401, 401, 401]);
   });
 });
 
