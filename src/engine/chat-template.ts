@@ -41,6 +41,10 @@ export interface RenderOptions {
   readonly addGenerationPrompt?: boolean | undefined;
   /** Further variables of the template: { enable_thinking: false }. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** End the prompt within the last message, which the assistant goes on with. Default false. */
+  readonly continueFinalMessage?: boolean | undefined;
+  /** What the answer may draw on. Only for a template that knows them; see `source`. */
+  readonly documents?: readonly Readonly<Record<string, unknown>>[] | undefined;
   /** Only for a template that knows them; see `source`. */
   readonly tools?: readonly ChatTool[] | undefined;
 }
@@ -80,6 +84,7 @@ export class ChatTemplate {
         ...options.variables,
         messages: messages.map((message) => this.#withKnownRole(message)),
         ...(options.tools !== undefined && { tools: options.tools }),
+        ...(options.documents !== undefined && { documents: options.documents }),
         add_generation_prompt: options.addGenerationPrompt ?? true,
         bos_token: bosText,
         eos_token: eosText,
@@ -90,6 +95,7 @@ export class ChatTemplate {
         cause: error,
       });
     }
+    if (options.continueFinalMessage === true) text = cutBehindLast(text, messages);
     return addsBos && bosText !== "" && text.startsWith(bosText)
       ? text.slice(bosText.length)
       : text;
@@ -99,4 +105,18 @@ export class ChatTemplate {
     if (message.role !== "developer" || this.#knowsDeveloper) return message;
     return { ...message, role: "system" };
   }
+}
+
+/** Templates may trim a message. */
+function cutBehindLast(text: string, messages: readonly ChatMessage[]): string {
+  const content = messages.at(-1)?.content ?? "";
+  const start = text.lastIndexOf(content.trim());
+  if (start < 0 || content.trim() === "") {
+    throw new UsageError(
+      "Cannot continue the final message: the chat template does not show it as it is",
+      { param: "continue_final_message" },
+    );
+  }
+  const whole = content.trimStart();
+  return text.slice(0, start) + (text.startsWith(whole, start) ? whole : content.trim());
 }

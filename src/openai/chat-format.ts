@@ -8,6 +8,7 @@ import type { ToolWish } from "./tools.ts";
 /** What a chat template tells of the form in which its model thinks and calls tools. */
 export class ChatFormat {
   readonly #knowsTools: boolean;
+  readonly #knowsDocuments: boolean;
   readonly #knowsReasoningEffort: boolean;
   readonly #thinks: boolean;
   readonly #hasChannels: boolean;
@@ -15,6 +16,7 @@ export class ChatFormat {
 
   constructor(templateSource: string) {
     this.#knowsTools = /\btools\b/.test(templateSource);
+    this.#knowsDocuments = /\bdocuments\b/.test(templateSource);
     this.#knowsReasoningEffort = /\breasoning_effort\b/.test(templateSource);
     this.#thinks = templateSource.includes(THINK) || templateSource.includes(END_THINK);
     this.#hasChannels = [CHANNEL, MESSAGE].every((mark) => templateSource.includes(mark));
@@ -28,6 +30,14 @@ export class ChatFormat {
       "This model cannot honour 'tools': its chat template has none. Start the server with a --chat-template that has",
       { param: "tools" },
     );
+  }
+
+  /** @throws UsageError when the template would not show the model any documents */
+  checkDocuments(): void {
+    if (this.#knowsDocuments) return;
+    throw new UsageError("This model cannot honour 'documents': its chat template has none", {
+      param: "documents",
+    });
   }
 
   /** @throws UsageError when the model has no tools, or calls them in a form that is not known */

@@ -33,6 +33,8 @@ const message = z
       .nullish(),
     name: z.string().nullish(),
     reasoning_content: z.string().nullish(),
+    /** As newer clients call it. */
+    reasoning: z.string().nullish(),
     refusal: z.null().optional(),
     audio: z.null().optional(),
     annotations: z.tuple([]).nullish(),
@@ -41,7 +43,8 @@ const message = z
     function_call: z.null({ error: "this server cannot honour function calls" }).optional(),
   })
   .transform((fields, context): ChatMessage => {
-    const { role, name, reasoning_content, tool_calls, tool_call_id } = fields;
+    const { role, name, tool_calls, tool_call_id } = fields;
+    const reasoning_content = fields.reasoning_content ?? fields.reasoning;
     const isAssistant = role === "assistant";
     if (tool_calls != null && tool_calls.length > 0 && !isAssistant) {
       reportIssue(context, ["tool_calls"], "only an assistant's message has them");

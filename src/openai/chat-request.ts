@@ -24,9 +24,17 @@ export interface ChatFields extends SamplingFields {
   readonly include_reasoning?: boolean | undefined;
   /** vLLM's: end the prompt where the assistant begins to speak. Default true. */
   readonly add_generation_prompt?: boolean | undefined;
+  /** vLLM's: the answer goes on with the last message, which is the assistant's. Default false. */
+  readonly continue_final_message?: boolean | undefined;
+  /** vLLM's: put the last message in front of the answer, where it is the assistant's. Default false. */
+  readonly echo?: boolean | undefined;
+  /** vLLM's: for templates that know them. */
+  readonly documents?: readonly JsonObject[] | undefined;
   /** vLLM's: variables for the template, such as enable_thinking. */
   readonly chat_template_kwargs?: JsonObject | undefined;
 }
+
+const MAX_DOCUMENTS = 1000;
 
 const shape: ShapeOf<ChatFields> = {
   ...samplingShape,
@@ -40,6 +48,9 @@ const shape: ShapeOf<ChatFields> = {
   reasoning_effort: z.enum(["none", "minimal", "low", "medium", "high", "xhigh"]).optional(),
   include_reasoning: z.boolean().optional(),
   add_generation_prompt: z.boolean().optional(),
+  continue_final_message: z.boolean().optional(),
+  echo: z.boolean().optional(),
+  documents: z.array(jsonObject).max(MAX_DOCUMENTS).optional(),
   chat_template_kwargs: jsonObject.optional(),
 };
 const schema = z.object(shape);
@@ -53,5 +64,22 @@ export function parseChatRequest(body: unknown): ChatFields {
       param: "top_logprobs",
     });
   }
+  if (fields.continue_final_message === true) checkFinalMessage(fields);
   return fields;
+}
+
+function checkFinalMessage({ messages, add_generation_prompt: addsPrompt }: ChatFields): void {
+  const param = "continue_final_message";
+  if (addsPrompt === true) {
+    throw new UsageError(
+      "'continue_final_message' and 'add_generation_prompt' cannot both be true",
+      { param },
+    );
+  }
+  const last = messages.at(-1);
+  if (last?.role === "assistant" && last.tool_calls === undefined) return;
+  throw new UsageError(
+    "Cannot continue the final message: expected one of the assistant's, without tool calls",
+    { param },
+  );
 }

@@ -74,6 +74,8 @@ export interface ChatWriterOptions extends WriterExtras {
   /** Makes what takes one answer apart. */
   readonly newParser: () => AnswerParser;
   readonly includesReasoning: boolean;
+  /** What `echo` puts in front of each answer's content. */
+  readonly echo?: string | undefined;
 }
 
 /** Writes the answers of /v1/chat/completions, whole or in chunks. */
@@ -89,7 +91,7 @@ export class ChatWriter implements AnswerWriter {
   }
 
   firstChunks(index: number): ChatChunk[] {
-    const delta = { role: "assistant", content: "" } as const;
+    const delta = { role: "assistant", content: this.#options.echo ?? "" } as const;
     const chunk = this.#chunk({ index, delta, logprobs: null, finish_reason: null });
     return [{ ...chunk, ...this.#promptTokenIds(index) }];
   }
@@ -122,13 +124,13 @@ export class ChatWriter implements AnswerWriter {
   }
 
   whole(answers: readonly Answer[], usage: Usage): ChatResponse {
-    const { hasLogprobs, tokenName } = this.#options;
+    const { hasLogprobs, tokenName, echo } = this.#options;
     const choices = answers.map((answer, index) => {
       const parser = this.#options.newParser();
       const parts = [...parser.push(answer.text), ...parser.end()];
       return {
         index,
-        message: messageOf(this.#shown(parts)),
+        message: messageOf(this.#shown(parts), echo),
         logprobs: hasLogprobs ? chatLogprobs(answer.logprobs, tokenName) : null,
         finish_reason: reasonOf(answer.finishReason, parser),
         ...choiceExtras(answer, this.#options),
@@ -174,8 +176,8 @@ function deltaOf(part: MessagePart): ChatDelta {
   return { tool_calls: [call] };
 }
 
-function messageOf(parts: readonly MessagePart[]): ChatResponseMessage {
-  let content = "";
+function messageOf(parts: readonly MessagePart[], echo = ""): ChatResponseMessage {
+  let content = echo;
   let reasoning = "";
   const calls: ToolCall[] = [];
   for (const part of parts) {

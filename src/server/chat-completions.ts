@@ -21,8 +21,11 @@ export function chatCompletions(service: Service): Handler {
     const { chatFormat } = service;
     const wish = readToolWish(fields);
     const tools = wish && { wish, dialect: chatFormat.toolDialect() };
+    const { continue_final_message: continuesMessage = false } = fields;
     const rendered = await service.renderChat(fields.messages, {
-      addGenerationPrompt: fields.add_generation_prompt,
+      addGenerationPrompt: fields.add_generation_prompt ?? !continuesMessage,
+      continueFinalMessage: continuesMessage,
+      documents: fields.documents,
       variables: templateVariables(service, fields),
       tools: wish && fields.tools,
     });
@@ -36,6 +39,7 @@ export function chatCompletions(service: Service): Handler {
       writer: new ChatWriter(head, {
         hasLogprobs: fields.logprobs === true,
         newParser: messageParsers(reasoning, tools),
+        echo: fields.echo === true ? echoOf(fields) : undefined,
         includesReasoning: fields.include_reasoning ?? true,
         promptTokenIds: fields.return_token_ids === true ? [Array.from(prompt.tokens)] : undefined,
         tokenName: fields.return_tokens_as_token_ids === true ? tokenIdName : undefined,
@@ -74,4 +78,10 @@ function truncatedTo(prompt: ChatPrompt, fields: ChatFields, maxModelLen: number
   return prompt.tokens.length <= limit
     ? prompt
     : { ...prompt, tokens: prompt.tokens.slice(-limit) };
+}
+
+/** The last message, where the answer is of the same role. */
+function echoOf({ messages }: ChatFields): string | undefined {
+  const last = messages.at(-1);
+  return last?.role === "assistant" ? last.content : undefined;
 }

@@ -145,6 +145,7 @@ export class Service {
   /** As tokenizeChat, with the text. */
   async renderChat(messages: readonly ChatMessage[], options: RenderOptions): Promise<ChatPrompt> {
     if (options.tools !== undefined && options.tools.length > 0) this.chatFormat.checkTools();
+    if (options.documents !== undefined) this.chatFormat.checkDocuments();
     const text = this.#chatTemplate.render(messages, options);
     return { text, tokens: await this.#tokenizeTurns(text) };
   }

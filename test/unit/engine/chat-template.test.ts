@@ -48,6 +48,28 @@ describe("ChatTemplate.render()", () => {
     expect(text.endsWith("Bye<|im_end|>\n")).toBe(true);
   });
 
+  it.each([
+    [CHATML, "Hello, ", "<|im_start|>assistant\nHello, "],
+    [CHATML, "Hi", "<|im_start|>assistant\nHi"],
+    [LLAMA2, "Hello, ", "[/INST] Hello, "],
+  ])("ends within the message that is to be continued", (source, content, end) => {
+    const messages: ChatMessage[] = [
+      { role: "user", content: "Hi" },
+      { role: "assistant", content },
+    ];
+    const text = new ChatTemplate(source, model).render(messages, {
+      addGenerationPrompt: false,
+      continueFinalMessage: true,
+    });
+    expect(text.endsWith(end)).toBe(true);
+  });
+
+  it("refuses to continue a message that it does not show", () => {
+    const template = new ChatTemplate("{{ messages[0].content }}", model);
+    const options = { continueFinalMessage: true };
+    expect(() => template.render(conversation, options)).toThrow("Cannot continue the final");
+  });
+
   it("cuts off a leading BOS, and only that one, where the tokenizer adds one", () => {
     expect(new ChatTemplate(LLAMA2, model).render(conversation)).toBe(
       "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST] Hello </s><s>[INST] Bye [/INST]",

@@ -87,7 +87,6 @@ const unsupportedFields: readonly (readonly [string, unknown])[] = [
   ["guided_whitespace_pattern", " "],
   ["logits_processors", ["x"]],
   ["chat_template", "{{ x }}"],
-  ["continue_final_message", true],
 ];
 
 const parsers: readonly (readonly [string, (body: object) => unknown, object])[] = [
@@ -300,7 +299,17 @@ describe("parseChatRequest()", () => {
     [{ logprobs: 2 }, "logprobs"],
     [{ prompt: "a" }, "prompt"],
     [{ best_of: 2 }, "best_of"],
-    [{ echo: true }, "echo"],
+    [{ echo: "yes" }, "echo"],
+    [{ documents: ["a"] }, "documents[0]"],
+    [{ continue_final_message: true }, "continue_final_message"],
+    [
+      {
+        messages: [{ role: "assistant", content: "a" }],
+        continue_final_message: true,
+        add_generation_prompt: true,
+      },
+      "continue_final_message",
+    ],
     [{ max_completion_tokens: 0 }, "max_completion_tokens"],
     [{ chat_template_kwargs: [] }, "chat_template_kwargs"],
     [{ reasoning_effort: "much" }, "reasoning_effort"],
@@ -314,6 +323,17 @@ describe("parseChatRequest()", () => {
     [{ parallel_tool_calls: "no" }, "parallel_tool_calls"],
   ])("refuses %j", (fields, param) => {
     expect(failureOf(() => parseChatRequest({ messages, ...fields })).param).toBe(param);
+  });
+
+  it("takes thoughts under both of their names", () => {
+    const assistant = { role: "assistant", content: "a" };
+    const { messages: parsed } = parseChatRequest({
+      messages: [
+        { ...assistant, reasoning: "hm" },
+        { ...assistant, reasoning_content: "hm", reasoning: null },
+      ],
+    });
+    expect(parsed.map((message) => message.reasoning_content)).toEqual(["hm", "hm"]);
   });
 
   it("reads the arguments of earlier tool calls for the template, as far as they are JSON", () => {

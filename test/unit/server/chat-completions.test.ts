@@ -151,6 +151,37 @@ describe("POST /v1/chat/completions", () => {
     });
   });
 
+  const unfinished = [...hello, { role: "assistant", content: " Once upon " }];
+
+  it("goes on with the final message, and puts it in front where echo asks for it", async () => {
+    const { app, engine } = testApp({ reply: () => "a time" });
+    const body = { messages: unfinished, continue_final_message: true, echo: true };
+    const { choices } = await postJson(app, PATH, body);
+    const prompt = engine.detokenize(engine.requests[0]!.promptTokens);
+    expect(prompt.endsWith("assistant: Once upon ")).toBe(true);
+    expect(choices[0].message.content).toBe(" Once upon a time");
+    const events = await readEvents(await post(app, PATH, { ...body, stream: true }));
+    expect(events[0].choices[0].delta).toEqual({ role: "assistant", content: " Once upon " });
+  });
+
+  it("echoes nothing of the user's", async () => {
+    const { app } = testApp({ reply: () => "a" });
+    const { choices } = await postJson(app, PATH, { messages: hello, echo: true });
+    expect(choices[0].message.content).toBe("a");
+  });
+
+  it("shows documents to a template that knows them, and refuses them for others", async () => {
+    const { ChatTemplate } = await import("../../../src/engine/chat-template.ts");
+    const source = "{% for d in documents %}[{{ d.title }}]{% endfor %}";
+    const model = { bosText: "", eosText: "", addsBos: false };
+    const { app, engine } = testApp({}, { chatTemplate: new ChatTemplate(source, model) });
+    const body = { messages: hello, documents: [{ title: "one" }, { title: "two" }] };
+    expect((await post(app, PATH, body)).status).toBe(200);
+    expect(engine.detokenize(engine.requests[0]!.promptTokens)).toBe("[one][two]");
+    const refused = await post(testApp().app, PATH, body);
+    expect(await refused.json()).toMatchObject({ error: { param: "documents" } });
+  });
+
   it("is a 400 without a chat template", async () => {
     const { app } = testApp({}, { chatTemplate: undefined });
     const response = await post(app, PATH, { messages: hello });
