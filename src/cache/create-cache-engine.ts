@@ -17,6 +17,9 @@ import { layoutWithSerde } from "./remote-serde.ts";
 import { payloadOffset } from "./reservation.ts";
 import { TierStack } from "./tier-stack.ts";
 
+/** State parts of any length fill whole slabs but for half of the last one: with slabs of a whole part half of all was lost. */
+const GROWING_PART_SLABS = 4;
+
 export interface CreateCacheEngineOptions {
   readonly config: CacheConfig;
   readonly layout: EngineKvLayout;
@@ -72,10 +75,13 @@ export async function createCacheEngine(request: CreateCacheEngineOptions): Prom
   }
 }
 
-/** Room for a chunk; where there are none, for the state part of a short prompt. */
+/** Room for a chunk; where there are none, for the state part of a short prompt, or for a quarter of one that grows. */
 function slabBytesOf(layout: EngineKvLayout, chunkTokens: number): number {
-  const payloadBytes = layout.tokenPartBytes(chunkTokens) || layout.statePartBytes(chunkTokens);
-  return alignUp(payloadOffset({ start: 0, end: chunkTokens }) + payloadBytes, PAGE_BYTES);
+  const chunkBytes = layout.tokenPartBytes(chunkTokens);
+  const stateBytes = layout.statePartBytes(chunkTokens);
+  const partBytes = payloadOffset({ start: 0, end: chunkTokens }) + (chunkBytes || stateBytes);
+  const isGrowing = chunkBytes === 0 && layout.statePartBytes(2 * chunkTokens) > stateBytes;
+  return alignUp(isGrowing ? Math.ceil(partBytes / GROWING_PART_SLABS) : partBytes, PAGE_BYTES);
 }
 
 function openCpuTier({ localCpu, cachePolicy }: CacheConfig, pool: MemoryPool): Tier | undefined {

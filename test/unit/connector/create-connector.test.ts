@@ -97,9 +97,9 @@ describe("createConnector()", () => {
       106_496,
     ],
     [
-      "a state part of a chunk's tokens where it grows",
+      "a quarter of the state part of a chunk's tokens where it grows",
       { tokenPartBytes: () => 0, statePartBytes: (position: number) => 100 * position },
-      32_768,
+      8192,
     ],
   ])("a slab has room for %s", async (_, changes, slabBytes) => {
     const { cache } = await open({ maxLocalCpuSize: "4MiB" }, changes);
