@@ -273,8 +273,7 @@ export class CacheEngine implements AsyncDisposable {
   /** How many leading tokens each tier holds by itself. */
   async locate(tokens: Int32Array, scope: PromptScope = {}): Promise<Record<string, number>> {
     const spans = this.#chunker.spans(tokens, scope);
-    const counts = await this.#finder.locate(spans);
-    return Object.fromEntries([...counts].map(([tier, num]) => [tier, endOf(spans, num)]));
+    return Object.fromEntries(await this.#finder.locate(tokens, spans, scope));
   }
 
   /**

@@ -84,10 +84,7 @@ export class PartFinder {
     known: readonly ChunkSpan[],
     lease: StackLease,
   ): Promise<{ readonly found: readonly ChunkSpan[]; readonly held: StackLease } | undefined> {
-    const last = known.at(-1);
-    const ends = this.tails.behind(last?.key).filter((end) => end < tokens.length);
-    for (const end of ends.slice(0, MAX_TAILS_TRIED)) {
-      const tail = this.#chunker.tailOf(tokens, scope, last, end);
+    for (const tail of this.#tailsBehind(tokens, scope, known.at(-1))) {
       if ((await this.#tiers.lookup([tail.key])) === 0) continue;
       const found = [...known, tail];
       const held = await this.#tiers.acquire(keysOf(found));
@@ -100,8 +97,41 @@ export class PartFinder {
     return undefined;
   }
 
+  /** Partial chunks that this prompt may share with others, the longest first. */
+  #tailsBehind(tokens: Int32Array, scope: PromptScope, last: ChunkSpan | undefined): ChunkSpan[] {
+    return this.tails
+      .behind(last?.key)
+      .filter((end) => end < tokens.length)
+      .slice(0, MAX_TAILS_TRIED)
+      .map((end) => this.#chunker.tailOf(tokens, scope, last, end));
+  }
+
+  /** How many leading tokens each tier could bring back by itself. */
+  async locate(
+    tokens: Int32Array,
+    spans: readonly ChunkSpan[],
+    scope: PromptScope,
+  ): Promise<Map<string, number>> {
+    const numsOfSpans = await this.#locateSpans(spans);
+    const numsOfTokens = new Map<string, number>();
+    for (const [tier, numSpans] of numsOfSpans) {
+      const isOpen = numSpans < spans.length && !this.#chunker.hasStateParts;
+      const tails = isOpen ? this.#tailsBehind(tokens, scope, spans[numSpans - 1]) : [];
+      const tail = await this.#firstIn(tier, tails);
+      numsOfTokens.set(tier, tail === undefined ? endOf(spans, numSpans) : tail.end - 1);
+    }
+    return numsOfTokens;
+  }
+
+  async #firstIn(tier: string, spans: readonly ChunkSpan[]): Promise<ChunkSpan | undefined> {
+    for (const span of spans) {
+      if ((await this.#tiers.lookupEach([span.key])).get(tier) === 1) return span;
+    }
+    return undefined;
+  }
+
   /** How many leading spans each tier could bring back by itself. */
-  async locate(spans: readonly ChunkSpan[]): Promise<Map<string, number>> {
+  async #locateSpans(spans: readonly ChunkSpan[]): Promise<Map<string, number>> {
     const numsWithChunks = await this.#tiers.lookupEach(keysOf(spans));
     if (!this.#chunker.hasStateParts) return numsWithChunks;
     const statesEach = await Promise.all(

@@ -299,6 +299,23 @@ describe("CacheEngine, by hand:", () => {
     });
   });
 
+  test("locate() counts the tail of a shorter prompt as a lookup does", async () => {
+    const tokens = await openStored(600);
+    const longer = Int32Array.from([...tokens, ...makeTokens(500, 2)]);
+    expect(await fixture.cache.locate(longer)).toEqual({
+      LocalCPUBackend: 599,
+      LocalDiskBackend: 599,
+    });
+    using match = await fixture.cache.lookup(longer);
+    expect(match.numTokens).toBe(599);
+    match[Symbol.dispose]();
+    await fixture.cpu!.remove([...disk.chunks.keys()].slice(2) as never[]);
+    expect(await fixture.cache.locate(longer)).toEqual({
+      LocalCPUBackend: 512,
+      LocalDiskBackend: 599,
+    });
+  });
+
   test("prefetch() brings a prompt into RAM and leaves it below", async () => {
     const tokens = await openStored(1100);
     await fixture.cpu!.clear();
