@@ -134,7 +134,7 @@ Cannot use chunk_size "0" from environment variable LMCACHE_CHUNK_SIZE: wanted a
 
 These are warnings in the log, and the start goes on:
 
-- a key that nobody knows, with the nearest one that exists;
+- a key that nobody knows, with the nearest one that exists (an error among the library's options);
 - keys of LMCache that mean nothing here, in one line (none for those that are switched off);
 - settings that do not fit together: a disk without a size or a size without a disk, no tier at all, a
   \`store_location\` or \`retrieve_locations\` that is off, a \`remote_serde\` without a \`remote_url\`.

@@ -43,7 +43,7 @@ interface GivenValue {
 /**
  * Reads every setting of the cache: default < file < environment < library and connector.
  *
- * @throws UsageError for a file or a value that cannot be understood
+ * @throws UsageError for a file, a value or an option of the library that cannot be understood
  */
 export function loadCacheConfig(sources: CacheConfigSources): LoadedCacheConfig {
   const warnings: string[] = [];
@@ -88,8 +88,12 @@ function collect(source: Source, given: Map<string, GivenValue>, warnings: strin
       }
     } else if (isKnownElsewhere(name)) {
       if (!isOff(value)) unsupported.push(withPresentName(name, source));
+    } else if (source.isStrict) {
+      throw unknownOption(name, source);
     } else {
-      warnings.push(unknownKey(name, source));
+      warnings.push(
+        `Unknown key ${name} from ${source.placeOf(name)} is ignored${hint(name, source)}`,
+      );
     }
   }
   if (unsupported.length > 0) {
@@ -113,10 +117,16 @@ function isOff(value: unknown): boolean {
   return isNothing(value) || (isScalar && /^\s*(false|no|off|0(\.0*)?)\s*$/i.test(String(value)));
 }
 
-function unknownKey(name: string, source: Source): string {
+function unknownOption(name: string, source: Source): UsageError {
+  const option = source.spell(name);
+  return new UsageError(`Unknown option ${option} of the cache${hint(name, source)}`, {
+    param: option,
+  });
+}
+
+function hint(name: string, source: Source): string {
   const nearest = nearestName(name, settingsByKey.keys());
-  const hint = nearest === undefined ? "" : `: did you mean ${source.spell(nearest)}?`;
-  return `Unknown key ${name} from ${source.placeOf(name)} is ignored${hint}`;
+  return nearest === undefined ? "" : `: did you mean ${source.spell(nearest)}?`;
 }
 
 function readValue(setting: Setting<unknown>, given: GivenValue | undefined): unknown {

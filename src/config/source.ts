@@ -12,6 +12,8 @@ export interface Source {
   spell(name: string): string;
   /** The place of one value, for a sentence: "environment variable LMCACHE_CHUNK_SIZE". */
   placeOf(name: string): string;
+  /** Whether a name that nobody knows is an error, and not a warning: in a program, where few read the log. */
+  readonly isStrict?: boolean;
 }
 
 const ENVIRONMENT_PREFIX = "LMCACHE_";
@@ -65,6 +67,7 @@ export function optionsSource(options: CacheOptions): Source {
     values: new Map(given.map(([option, value]) => [snakeCase(option), value])),
     spell: optionName,
     placeOf: (name) => `option ${optionName(name)}`,
+    isStrict: true,
   };
 }
 

@@ -11,7 +11,8 @@ import {
 } from "../engine/index.ts";
 import { type LoraFile, type ModelProgress, parseLoraFile } from "../models/index.ts";
 import { type Answer, EngineAnswer, type GenerateOptions } from "./answer.ts";
-import { checkOptions } from "./check-options.ts";
+import { checkModelName, checkOptions } from "./check-options.ts";
+import { checkMessages, checkPrompt } from "./check-prompt.ts";
 import { openModel } from "./open-model.ts";
 
 export interface LLMOptions {
@@ -79,6 +80,7 @@ export class LLM implements AsyncDisposable {
    * @throws UsageError for a name or settings that cannot be
    */
   static async load(model: string, options: LLMOptions = {}): Promise<LLM> {
+    checkModelName(model);
     checkOptions(options);
     const { cache = {}, logger = silentLogger, ctxSize, threads, gpuLayers, lora = [] } = options;
     const { loraModules = {} } = options;
@@ -123,6 +125,7 @@ export class LLM implements AsyncDisposable {
 
   /** The prompt that `chat` would send. */
   renderChat(messages: readonly ChatMessage[], options: RenderOptions = {}): string {
+    checkMessages(messages);
     if (this.#template !== undefined) return this.#template.render(messages, options);
     throw new UsageError("The model has no chat template: give one as the option chatTemplate", {
       param: "chatTemplate",
@@ -162,6 +165,7 @@ export class LLM implements AsyncDisposable {
   }
 
   async #promptTokens(prompt: string | Int32Array): Promise<Int32Array> {
+    checkPrompt(prompt, this.model.vocabSize);
     return typeof prompt === "string" ? this.tokenize(prompt) : prompt;
   }
 }

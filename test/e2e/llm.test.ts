@@ -92,7 +92,27 @@ describe("LLM", () => {
         await expect(answer, `${name} ${value}`).rejects.toThrow(UsageError);
       }
     }
+    for (const prompt of [5, undefined, [1, 2], {}]) {
+      await expect(textOf(llm.generate(prompt as string))).rejects.toThrow(
+        /^Cannot use .* as a prompt: wanted a text, or token ids in an Int32Array$/,
+      );
+    }
+    for (const id of [-1, llm.model.vocabSize]) {
+      await expect(textOf(llm.generate(Int32Array.of(65, id)))).rejects.toThrow(
+        `Cannot use token id ${id}: wanted one from 0 to ${llm.model.vocabSize - 1}`,
+      );
+    }
+    expect(() => llm.chat([])).toThrow("Cannot use an empty list as messages");
+    expect(() => llm.chat("Hello" as never)).toThrow('Cannot use "Hello" as messages');
     await expect(LLM.load("no-such-file.gguf")).rejects.toThrow(UsageError);
+    await expect(LLM.load(5 as never)).rejects.toThrow("Cannot use 5 as a model");
+    await expect(LLM.load("synth:1m", { cahce: {} } as object)).rejects.toThrow(
+      'Unknown option "cahce": wanted one of cache, ',
+    );
+    const misspelt = { cache: { maxLocalCpuSiz: 1 } } as object;
+    await expect(LLM.load("synth:1m", misspelt)).rejects.toThrow(
+      "Unknown option maxLocalCpuSiz of the cache: did you mean maxLocalCpuSize?",
+    );
     await expect(LLM.load("synth:1m", { maxModelLen: 10_000_000 })).rejects.toThrow(UsageError);
     await expect(LLM.load("synth:1m", { cache: { chunkSize: -1 } })).rejects.toThrow(/chunk_size/);
     const unknown = { embeddings: "max" } as object;

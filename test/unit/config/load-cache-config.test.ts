@@ -298,10 +298,15 @@ describe("names", () => {
     expect(fromFile("ChunkSize: 1").warnings).toEqual([
       `Unknown key ChunkSize from file "${join(folder, "cache.yaml")}" is ignored: did you mean chunk_size?`,
     ]);
-    const overrides = { localDisc: "/kv" } as CacheOptions;
-    expect(loadCacheConfig({ env: {}, cwd: CWD, overrides }).warnings).toEqual([
-      "Unknown key local_disc from option localDisc is ignored: did you mean localDisk?",
-    ]);
+  });
+
+  test.each([
+    ["localDisc", "Unknown option localDisc of the cache: did you mean localDisk?"],
+    ["foo", "Unknown option foo of the cache"],
+  ])("an unknown option of the library, %s, is refused", (name, message) => {
+    const overrides = { [name]: "/kv" } as CacheOptions;
+    const error = usageErrorOf(() => loadCacheConfig({ env: {}, cwd: CWD, overrides }));
+    expect([error.message, error.param]).toEqual([message, name]);
   });
 
   test("a name like no other gets no suggestion", () => {
