@@ -61,8 +61,9 @@ export interface GenerateRequest {
 export interface GenerationDelta {
   /** May be empty: a token whose bytes are not yet a whole character. */
   readonly text: string;
-  /** Those that the model picked; without the forced ones. */
   readonly tokens: readonly number[];
+  /** Of each token of the prompt but the first, in the first delta, where they were asked for. */
+  readonly promptLogprobs?: readonly PromptTokenLogprobs[] | undefined;
   readonly logprobs?: readonly TokenLogprobs[] | undefined;
   readonly finishReason?: FinishReason | undefined;
   /** Which of the request's stop strings or stop tokens ended the answer, if one did. */
@@ -83,6 +84,11 @@ export interface TokenLogprobs {
     readonly text: string;
     readonly logprob: number;
   }[];
+}
+
+export interface PromptTokenLogprobs extends TokenLogprobs {
+  /** 1: the likeliest of all tokens. */
+  readonly rank: number;
 }
 
 export interface ModelInfo {

@@ -2,7 +2,7 @@ import type { KvConnector } from "../connector/connector.ts";
 import type { ModelRunner } from "./model-runner.ts";
 import type { PrefixCache } from "./prefix-cache.ts";
 import type { RestorePacer } from "./restore-pacer.ts";
-import { resumeAt } from "./scheduler.ts";
+import { isScored, resumeAt } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
 import { SlotKv } from "./slot-kv.ts";
 
@@ -61,8 +61,11 @@ export class KvResidency {
     const { connector } = this.#options;
     using match = await connector.lookup(sequence, numHeld);
     // The match must be held until the load is over.
-    const end =
-      match.numTokens <= numHeld ? numHeld : await connector.load(match, numHeld, kv, signal);
+    const end = isScored(sequence)
+      ? 0
+      : match.numTokens <= numHeld
+        ? numHeld
+        : await connector.load(match, numHeld, kv, signal);
     sequence.stops = match.stops ?? [];
     return end;
   }

@@ -14,6 +14,7 @@ import {
   Scheduler,
   type SchedulerOptions,
   followingChunk,
+  isScored,
 } from "./scheduler.ts";
 import type { Sequence } from "./sequence.ts";
 import { stepItemOf } from "./step-item.ts";
@@ -307,12 +308,15 @@ export class LlmEngine implements Engine {
       return;
     }
     let next = 0;
-    for (const { sequence, end, isComplete } of chunks) {
+    let nextScored = 0;
+    for (const { sequence, start, end, isComplete } of chunks) {
+      const scored = !isComplete && isScored(sequence) ? result.scored?.[nextScored++] : undefined;
       const sampled = isComplete ? result.sampled[next++] : undefined;
       const entry = this.#requests.get(sequence);
       // It has ended, and the model's thread was ahead.
       if (entry === undefined) continue;
       sequence.numComputed = end;
+      if (scored !== undefined) entry.score(scored, start + 1);
       if (sequence.numGenerated === 0 || end > sequence.numPromptTokens) {
         this.#residency.save(sequence, end === sequence.numPromptTokens);
       }

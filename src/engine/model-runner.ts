@@ -86,17 +86,31 @@ export interface StepItem {
   readonly suppressEnd: boolean;
   /** Alternatives to report; undefined for none. */
   readonly numLogprobs: number | undefined;
+  /** What follows each of the tokens, to be scored; undefined: nothing is. At most MAX_SCORED_TOKENS in a step. */
+  readonly scores?: { readonly following: Int32Array; readonly numTop: number } | undefined;
 }
 
 export interface StepResult {
   /** In the order of the items that had a sampler. */
   readonly sampled: readonly SampledToken[];
+  /** For each item that had something to score. */
+  readonly scored?: readonly (readonly ScoredToken[])[] | undefined;
   /**
    * - "ok"
    * - "full": too few free cells; nothing was computed
    * - "failed": the pass failed; the memory of its sequences is not to be trusted
    */
   readonly status: "ok" | "full" | "failed";
+}
+
+/** Each takes the logits of a whole vocabulary in the model's working memory. */
+export const MAX_SCORED_TOKENS = 127;
+
+/** A token that was there already. */
+export interface ScoredToken extends SampledToken {
+  readonly logprob: number;
+  /** 1: the likeliest of all. */
+  readonly rank: number;
 }
 
 export interface SampledToken {

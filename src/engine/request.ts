@@ -1,7 +1,13 @@
 import { UsageError, publish } from "../core/index.ts";
 import { DeltaQueue } from "./delta-queue.ts";
-import type { FinishReason, GenerateRequest, GenerationDelta, TokenLogprobs } from "./engine.ts";
-import type { SampledToken } from "./model-runner.ts";
+import type {
+  FinishReason,
+  GenerateRequest,
+  GenerationDelta,
+  PromptTokenLogprobs,
+  TokenLogprobs,
+} from "./engine.ts";
+import type { SampledToken, ScoredToken } from "./model-runner.ts";
 import { Sequence } from "./sequence.ts";
 import { TextStream } from "./text-stream.ts";
 
@@ -22,6 +28,8 @@ export class EngineRequest {
   readonly abort: AbortController = new AbortController();
   readonly #text: TextStream;
   readonly #texts: TokenTexts;
+  /** Of the prompt's tokens but the first. */
+  readonly #scores: ScoredToken[] = [];
   #lastTokenMs: number | undefined;
 
   constructor(request: GenerateRequest, texts: TokenTexts, maxModelLen: number, arrivalMs: number) {
@@ -40,6 +48,11 @@ export class EngineRequest {
     this.#texts = texts;
   }
 
+  /** Takes the scores of the tokens of the prompt from `start` on. After a preemption they come again. */
+  score(scored: readonly ScoredToken[], start: number): void {
+    for (const [i, token] of scored.entries()) this.#scores[start + i - 1] = token;
+  }
+
   /** Takes the next token into the answer. @returns why this was the last one, or undefined */
   accept(sampled: SampledToken, nowMs: number): FinishReason | undefined {
     if (this.#lastTokenMs !== undefined) {
@@ -50,12 +63,10 @@ export class EngineRequest {
     const { sampling } = sequence;
     const { token } = sampled;
     sequence.append(token);
-    const isForced = sequence.numGenerated <= (sampling.forcedTokens?.length ?? 0);
     const isPastMinimum = sequence.numGenerated >= sampling.minTokens;
-    const isStopToken = !isForced && isPastMinimum && sampling.stopTokenIds.includes(token);
-    const isEnd =
-      isStopToken || (!isForced && !sampling.ignoreEos && this.#texts.isEndOfGeneration(token));
-    const isShown = isEnd ? isStopToken && sampling.includesStop : !isForced;
+    const isStopToken = isPastMinimum && sampling.stopTokenIds.includes(token);
+    const isEnd = isStopToken || (!sampling.ignoreEos && this.#texts.isEndOfGeneration(token));
+    const isShown = !isEnd || (isStopToken && sampling.includesStop);
     let text = isShown ? this.#text.push(this.#pieceOf(token)) : "";
     const { stoppedBy } = this.#text;
     const finishReason =
@@ -63,7 +74,7 @@ export class EngineRequest {
     if (finishReason !== undefined) text += this.#text.end();
     const stopReason = stoppedBy ?? (isStopToken ? token : undefined);
     this.output.push({
-      ...this.#delta(sampled, isForced, text, finishReason),
+      ...this.#delta(sampled, text, finishReason),
       ...(stopReason !== undefined && { stopReason }),
     });
     return finishReason;
@@ -77,17 +88,23 @@ export class EngineRequest {
 
   #delta(
     sampled: SampledToken,
-    isForced: boolean,
     text: string,
     finishReason: FinishReason | undefined,
   ): GenerationDelta {
     return {
       text,
-      tokens: isForced ? [] : [sampled.token],
+      tokens: [sampled.token],
+      ...(this.sequence.numGenerated === 1 && this.#scores.length > 0
+        ? { promptLogprobs: this.#scores.map((scored) => this.#promptLogprobs(scored)) }
+        : {}),
       numCachedTokens: this.sequence.numCached,
       ...(finishReason === undefined ? {} : { finishReason }),
       ...(sampled.logprob === undefined ? {} : { logprobs: [this.#logprobs(sampled)] }),
     };
+  }
+
+  #promptLogprobs(scored: ScoredToken): PromptTokenLogprobs {
+    return { ...this.#logprobs(scored), rank: scored.rank };
   }
 
   #logprobs(sampled: SampledToken): TokenLogprobs {

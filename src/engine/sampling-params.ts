@@ -32,11 +32,8 @@ export interface SamplingParams {
   readonly numLogprobs: number | undefined;
   /** GBNF that the answer must match. */
   readonly grammar: string | undefined;
-  /**
-   * What the answer begins with, whatever the model thinks of it. These tokens are reported with their log
-   * probabilities and have no text; `maxTokens` counts them.
-   */
-  readonly forcedTokens: Int32Array | undefined;
+  /** Alternatives to report for each token of the prompt but the first; undefined: the prompt is not scored. */
+  readonly numPromptLogprobs: number | undefined;
   /** Leave control tokens such as <|python_tag|> out of the text. */
   readonly skipsSpecialTokens: boolean;
 }
@@ -66,6 +63,7 @@ export const samplingRanges: Readonly<Record<NumericName, NumberRange>> = {
   maxTokens: { min: 1, max: MAX_COUNT, isWhole: true },
   minTokens: { min: 0, max: MAX_COUNT, isWhole: true },
   numLogprobs: { min: 0, max: MAX_COUNT, isWhole: true },
+  numPromptLogprobs: { min: 0, max: MAX_COUNT, isWhole: true },
 };
 
 export const defaultSamplingParams: SamplingParams = {
@@ -88,6 +86,6 @@ export const defaultSamplingParams: SamplingParams = {
   ignoreEos: false,
   numLogprobs: undefined,
   grammar: undefined,
-  forcedTokens: undefined,
+  numPromptLogprobs: undefined,
   skipsSpecialTokens: true,
 };

@@ -1,4 +1,5 @@
 import { QueueFullError } from "./engine.ts";
+import { MAX_SCORED_TOKENS } from "./model-runner.ts";
 import type { Sequence } from "./sequence.ts";
 
 export interface SchedulerOptions {
@@ -203,13 +204,16 @@ export class Scheduler {
     let budget = isSmall
       ? Math.min(WIDE_TOKENS_BESIDE_DECODES, this.#options.maxStepTokens)
       : this.#options.maxStepTokens;
+    let hasScored = false;
     for (const sequence of running) {
-      if (isNarrow(sequence)) continue;
+      if (isNarrow(sequence) || (hasScored && isScored(sequence))) continue;
       const left = nextStop(sequence) - sequence.numComputed;
-      let numTokens = Math.min(left, budget);
+      const room = isScored(sequence) ? Math.min(budget, MAX_SCORED_TOKENS) : budget;
+      let numTokens = Math.min(left, room);
       if (left > numTokens && left - numTokens < WIDE_TOKENS) numTokens = left - WIDE_TOKENS;
       if (numTokens < WIDE_TOKENS) continue;
       budget -= numTokens;
+      hasScored ||= isScored(sequence);
       chunks.push(chunkOf(sequence, numTokens));
     }
     return chunks;
@@ -232,6 +236,11 @@ export class Scheduler {
   #freeSlots(): number[] {
     return [...this.#slots.keys()].filter((slot) => this.#slots[slot] === undefined);
   }
+}
+
+/** Whether its prompt is still to be scored: all of it has to be computed, and in small pieces. */
+export function isScored({ sampling, numGenerated }: Sequence): boolean {
+  return sampling.numPromptLogprobs !== undefined && numGenerated === 0;
 }
 
 function isNarrow(sequence: Sequence): boolean {

@@ -1,6 +1,6 @@
 import type { FinishReason, GenerationDelta } from "../engine/index.ts";
-import { chatLogprobs } from "./logprobs.ts";
-import type { ChatLogprobs } from "./logprobs.ts";
+import { chatLogprobs, promptLogprobs } from "./logprobs.ts";
+import type { ChatLogprobs, PromptLogprobs } from "./logprobs.ts";
 import type { AnswerParser, MessagePart } from "./message-parser.ts";
 import { choiceExtras } from "./response.ts";
 import type { Answer, AnswerWriter, ChoiceExtras, ResponseHead, WriterExtras } from "./response.ts";
@@ -12,6 +12,7 @@ export interface ChatResponse extends ResponseHead {
   readonly object: "chat.completion";
   readonly choices: readonly ChatChoice[];
   readonly usage: Usage;
+  readonly prompt_logprobs?: PromptLogprobs;
   readonly prompt_token_ids?: readonly number[];
 }
 
@@ -141,6 +142,9 @@ export class ChatWriter implements AnswerWriter {
       object: "chat.completion",
       choices,
       usage,
+      ...(this.#options.hasPromptLogprobs === true && {
+        prompt_logprobs: promptLogprobs(answers[0]!.promptLogprobs ?? []),
+      }),
       ...this.#promptTokenIds(0),
     };
   }

@@ -1,6 +1,6 @@
 import type { FinishReason, GenerationDelta } from "../engine/index.ts";
-import { completionLogprobs } from "./logprobs.ts";
-import type { CompletionLogprobs, UnscoredToken } from "./logprobs.ts";
+import { completionLogprobs, promptLogprobs } from "./logprobs.ts";
+import type { CompletionLogprobs, PromptLogprobs, UnscoredToken } from "./logprobs.ts";
 import { choiceExtras } from "./response.ts";
 import type { Answer, AnswerWriter, ChoiceExtras, ResponseHead, WriterExtras } from "./response.ts";
 import type { Usage } from "./usage.ts";
@@ -18,6 +18,7 @@ export interface CompletionChoice extends ChoiceExtras {
   /** Null in every chunk of a stream but the last. */
   readonly finish_reason: FinishReason | null;
   readonly prompt_token_ids?: readonly number[];
+  readonly prompt_logprobs?: PromptLogprobs;
 }
 
 export interface CompletionWriterOptions extends WriterExtras {
@@ -56,15 +57,17 @@ export class CompletionWriter implements AnswerWriter {
   }
 
   chunks(index: number, delta: GenerationDelta): CompletionResponse[] {
-    const { text, logprobs: entries, finishReason } = delta;
-    const hasEntries = entries !== undefined && entries.length > 0;
-    const { promptTokenIds, tokenName } = this.#options;
+    const { text, finishReason } = delta;
+    const { promptTokenIds, tokenName, firstTokens } = this.#options;
+    const ofPrompt = firstTokens === undefined ? [] : (delta.promptLogprobs ?? []);
+    const entries = [...ofPrompt, ...(delta.logprobs ?? [])];
+    const hasEntries = entries.length > 0;
     const isEmpty = text === "" && !hasEntries && finishReason === undefined;
     if (isEmpty && promptTokenIds === undefined) return [];
     const logprobs = hasEntries
       ? completionLogprobs(entries, this.#offsets[index]!, tokenName)
       : null;
-    this.#offsets[index]! += (entries ?? []).reduce((sum, entry) => sum + entry.text.length, 0);
+    this.#offsets[index]! += entries.reduce((sum, entry) => sum + entry.text.length, 0);
     const extras = choiceExtras(delta, this.#options);
     return [this.#chunk({ index, text, logprobs, finish_reason: finishReason ?? null, ...extras })];
   }
@@ -74,16 +77,20 @@ export class CompletionWriter implements AnswerWriter {
   }
 
   whole(answers: readonly Answer[], usage: Usage): CompletionResponse {
-    const { echoes, hasLogprobs, firstTokens, promptTokenIds, tokenName } = this.#options;
+    const { echoes, hasLogprobs, hasPromptLogprobs, firstTokens } = this.#options;
+    const { promptTokenIds, tokenName } = this.#options;
     const choices = answers.map((answer, index) => {
       const firstToken = firstTokens?.[index];
-      const entries = firstToken === undefined ? answer.logprobs : [firstToken, ...answer.logprobs];
+      const ofPrompt = answer.promptLogprobs ?? [];
+      const entries =
+        firstToken === undefined ? answer.logprobs : [firstToken, ...ofPrompt, ...answer.logprobs];
       return {
         index,
         text: echoes[index]! + answer.text,
         logprobs: hasLogprobs ? completionLogprobs(entries, 0, tokenName) : null,
         finish_reason: answer.finishReason,
         ...choiceExtras(answer, this.#options),
+        ...(hasPromptLogprobs === true && { prompt_logprobs: promptLogprobs(ofPrompt) }),
         ...(promptTokenIds !== undefined && { prompt_token_ids: promptTokenIds[index]! }),
       };
     });

@@ -1,4 +1,4 @@
-import type { TokenLogprobs } from "../engine/index.ts";
+import type { PromptTokenLogprobs, TokenLogprobs } from "../engine/index.ts";
 
 /** /v1/completions: four lists side by side. */
 export interface CompletionLogprobs {
@@ -52,6 +52,31 @@ export function completionLogprobs(
     offset += entry.text.length;
   }
   return result;
+}
+
+/** vLLM's: for each token of a prompt what was likely there, by id; null for the first. */
+export type PromptLogprobs = readonly (Readonly<Record<string, PromptLogprob>> | null)[];
+
+interface PromptLogprob {
+  readonly logprob: number;
+  readonly rank: number;
+  readonly decoded_token: string;
+}
+
+export function promptLogprobs(entries: readonly PromptTokenLogprobs[]): PromptLogprobs {
+  return [null, ...entries.map(byId)];
+}
+
+function byId(entry: PromptTokenLogprobs): Record<string, PromptLogprob> {
+  const ranked = entry.top.map((other, i) => ({ ...other, rank: i + 1 }));
+  return Object.fromEntries(
+    [entry, ...ranked.filter(({ token }) => token !== entry.token)].map(
+      ({ token, text, logprob, rank }) => [
+        String(token),
+        { logprob: finite(logprob), rank, decoded_token: text },
+      ],
+    ),
+  );
 }
 
 /** The first token of a prompt. */

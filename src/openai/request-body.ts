@@ -42,7 +42,6 @@ const UNSUPPORTED_FIELDS: ReadonlyMap<string, readonly unknown[]> = new Map<stri
   ["moderation", []],
   ["parallel_tool_calls", [true, false]],
   ["prediction", []],
-  ["prompt_logprobs", []],
   ["reasoning_effort", []],
   ["skip_special_tokens", [true]],
   ["spaces_between_special_tokens", [true]],

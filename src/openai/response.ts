@@ -1,5 +1,10 @@
 import type { TokenName } from "./logprobs.ts";
-import type { FinishReason, GenerationDelta, TokenLogprobs } from "../engine/index.ts";
+import type {
+  FinishReason,
+  GenerationDelta,
+  PromptTokenLogprobs,
+  TokenLogprobs,
+} from "../engine/index.ts";
 import type { Usage } from "./usage.ts";
 
 /** What every answer and every chunk of a stream begins with. */
@@ -18,12 +23,16 @@ export interface Answer {
   readonly finishReason: FinishReason;
   readonly stopReason?: string | number | undefined;
   readonly tokens: readonly number[];
+  /** Undefined: they were not asked for. */
+  readonly promptLogprobs?: readonly PromptTokenLogprobs[] | undefined;
 }
 
 /** What vLLM's clients may ask for beside OpenAI's fields. */
 export interface WriterExtras {
   /** By choice: of the prompt. Undefined: no token ids are told. */
   readonly promptTokenIds?: readonly (readonly number[])[] | undefined;
+  /** Whether those of the prompt are told. */
+  readonly hasPromptLogprobs?: boolean | undefined;
   /** What tokens are called in log probabilities. Default: their text. */
   readonly tokenName?: TokenName | undefined;
 }

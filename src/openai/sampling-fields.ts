@@ -53,6 +53,8 @@ export interface SamplingFields extends FormatFields {
   readonly allowed_token_ids?: readonly number[] | undefined;
   /** Keep so many tokens of the prompt, the last ones; -1: as many as the model takes. */
   readonly truncate_prompt_tokens?: number | undefined;
+  /** Alternatives to report for each token of the prompt but the first. */
+  readonly prompt_logprobs?: number | undefined;
   /** Tell the token ids of prompt and answer. */
   readonly return_token_ids?: boolean | undefined;
   /** Name tokens "token_id:5" in log probabilities. */
@@ -128,6 +130,7 @@ export const samplingShape: ShapeOf<SamplingFields> = {
     .min(-1)
     .refine((count) => count !== 0, "expected at least one token, or -1")
     .optional(),
+  prompt_logprobs: z.int().min(0).max(MAX_LOGPROBS).optional(),
   return_token_ids: z.boolean().optional(),
   return_tokens_as_token_ids: z.boolean().optional(),
   cache_salt: cacheSaltShape.optional(),
@@ -146,6 +149,11 @@ export function checkBetweenFields(fields: SamplingFields): void {
       param: "stream_options",
     });
   }
+  if (fields.prompt_logprobs !== undefined && fields.stream === true) {
+    throw new UsageError("This server cannot honour 'prompt_logprobs' in a stream", {
+      param: "prompt_logprobs",
+    });
+  }
 }
 
 export interface SamplingContext {
@@ -159,7 +167,7 @@ export interface SamplingContext {
   readonly skipsSpecialTokens: boolean;
   /** The `bad_words` as tokens. */
   readonly bannedSequences: readonly Int32Array[];
-  readonly forcedTokens?: Int32Array | undefined;
+  readonly numPromptLogprobs?: number | undefined;
 }
 
 /** @throws UsageError for token ids beyond the vocabulary and a min_tokens above max_tokens */
@@ -175,7 +183,6 @@ export function toSamplingParams(fields: SamplingFields, context: SamplingContex
   for (const id of stopTokenIds) checkTokenId(id, context.vocabSize, "stop_token_ids");
   const { allowed_token_ids: allowed } = fields;
   for (const id of allowed ?? []) checkTokenId(id, context.vocabSize, "allowed_token_ids");
-  const numForced = context.forcedTokens?.length ?? 0;
   return {
     temperature: fields.temperature ?? 1,
     topP: fields.top_p ?? 1,
@@ -188,15 +195,15 @@ export function toSamplingParams(fields: SamplingFields, context: SamplingContex
     allowedTokens: allowed && Int32Array.from(allowed),
     logitBias: logitBias(fields, context.vocabSize),
     seed: fields.seed === undefined ? undefined : foldSeed(fields.seed + context.choiceIndex),
-    maxTokens: context.maxTokens + numForced,
-    minTokens: minTokens === 0 ? 0 : minTokens + numForced,
+    maxTokens: context.maxTokens,
+    minTokens,
     stop: typeof fields.stop === "string" ? [fields.stop] : (fields.stop ?? []),
     includesStop: fields.include_stop_str_in_output ?? false,
     stopTokenIds,
     ignoreEos: fields.ignore_eos ?? false,
     numLogprobs: context.numLogprobs,
     grammar: context.grammar,
-    forcedTokens: context.forcedTokens,
+    numPromptLogprobs: context.numPromptLogprobs,
     skipsSpecialTokens: context.skipsSpecialTokens,
   };
 }

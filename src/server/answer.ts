@@ -31,8 +31,8 @@ export interface Question {
   readonly grammar: string | undefined;
   /** Leave control tokens out of the text. */
   readonly skipsSpecialTokens: boolean;
-  /** Report the log probabilities of the prompt's tokens, too: they are computed one by one. */
-  readonly scoresPrompt?: boolean | undefined;
+  /** Alternatives to report for the tokens of the prompt; undefined: it is not scored. */
+  readonly numPromptLogprobs?: number | undefined;
   /** Answers to make for each prompt, of which the `n` likeliest are given. Default: n. */
   readonly bestOf?: number | undefined;
   /** Told of the answer when it is whole, if there is one only. */
@@ -99,7 +99,7 @@ function generateRequests(
   bannedSequences: readonly Int32Array[],
   firstIndex: number,
 ): GenerateRequest[] {
-  const { fields, engineId, grammar, skipsSpecialTokens, scoresPrompt = false } = question;
+  const { fields, engineId, grammar, skipsSpecialTokens, numPromptLogprobs } = question;
   const { vocabSize } = service.engine.model;
   for (const token of promptTokens) checkTokenId(token, vocabSize, question.promptParam);
   const maxTokens = fitMaxTokens(service, question, promptTokens.length);
@@ -108,7 +108,7 @@ function generateRequests(
   const isOnly = question.prompts.length === 1 && bestOf === 1;
   return Array.from({ length: bestOf }, (_, choiceIndex) => ({
     id: isOnly ? engineId : `${engineId}-${firstIndex + choiceIndex}`,
-    promptTokens: scoresPrompt ? promptTokens.slice(0, 1) : promptTokens,
+    promptTokens,
     sampling: toSamplingParams(fields, {
       maxTokens,
       // To tell the likeliest, all have to be known.
@@ -118,7 +118,7 @@ function generateRequests(
       grammar,
       bannedSequences,
       skipsSpecialTokens,
-      forcedTokens: scoresPrompt ? promptTokens.slice(1) : undefined,
+      numPromptLogprobs,
     }),
     cacheSalt: fields.cache_salt,
     module: service.module(fields.model)?.name,

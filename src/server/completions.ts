@@ -57,6 +57,7 @@ export function completions(service: Service): Handler {
       writer: new CompletionWriter(head, {
         echoes,
         hasLogprobs,
+        hasPromptLogprobs: fields.prompt_logprobs !== undefined,
         firstTokens,
         promptTokenIds:
           fields.return_token_ids === true
@@ -73,7 +74,9 @@ export function completions(service: Service): Handler {
         tools: undefined,
       }),
       skipsSpecialTokens: fields.skip_special_tokens ?? true,
-      scoresPrompt,
+      numPromptLogprobs: scoresPrompt
+        ? Math.max(fields.logprobs ?? 0, fields.prompt_logprobs ?? 0)
+        : fields.prompt_logprobs,
       bestOf: fields.best_of,
     });
   };

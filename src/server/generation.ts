@@ -12,7 +12,9 @@ export async function* generateChoices(
   controller: AbortController,
 ): AsyncGenerator<ChoiceDelta, void, undefined> {
   const choices = requests.map((request) =>
-    request.sampling.maxTokens === 0 ? emptyAnswer() : engine.generate(request, controller.signal),
+    request.sampling.maxTokens === 0
+      ? emptyAnswer(engine, request, controller.signal)
+      : engine.generate(request, controller.signal),
   );
   const ready: (() => ChoiceDelta | undefined)[] = [];
   let wake = (): void => {};
@@ -46,9 +48,22 @@ export async function* generateChoices(
   }
 }
 
-/** To those who ask for no token. */
-async function* emptyAnswer(): AsyncGenerator<GenerationDelta, void, undefined> {
-  yield { text: "", tokens: [], numCachedTokens: 0, finishReason: "length" };
+/** To those who ask for no token. Where the prompt is to be scored, an engine makes one, which is left out. */
+async function* emptyAnswer(
+  engine: Engine,
+  request: GenerateRequest,
+  signal: AbortSignal,
+): AsyncGenerator<GenerationDelta, void, undefined> {
+  const empty = { text: "", tokens: [], numCachedTokens: 0, finishReason: "length" } as const;
+  if (request.sampling.numPromptLogprobs === undefined) {
+    yield empty;
+    return;
+  }
+  const sampling = { ...request.sampling, maxTokens: 1 };
+  for await (const { promptLogprobs } of engine.generate({ ...request, sampling }, signal)) {
+    yield { ...empty, promptLogprobs };
+    return;
+  }
 }
 
 /** Waits for all choices to end. */
@@ -60,6 +75,7 @@ export async function collectAnswers(
   const texts = Array.from({ length: numChoices }, () => "");
   const logprobs = texts.map((): Answer["logprobs"][number][] => []);
   const tokens = texts.map((): number[] => []);
+  const promptLogprobs = texts.map((): Answer["promptLogprobs"] => undefined);
   const stopReasons = texts.map((): Answer["stopReason"] => undefined);
   const reasons = texts.map((): Answer["finishReason"] => "stop");
   for await (const choiceDelta of deltas) {
@@ -67,6 +83,7 @@ export async function collectAnswers(
     const { choiceIndex, delta } = choiceDelta;
     texts[choiceIndex] += delta.text;
     tokens[choiceIndex]!.push(...delta.tokens);
+    promptLogprobs[choiceIndex] ??= delta.promptLogprobs;
     stopReasons[choiceIndex] ??= delta.stopReason;
     logprobs[choiceIndex]!.push(...(delta.logprobs ?? []));
     if (delta.finishReason !== undefined) reasons[choiceIndex] = delta.finishReason;
@@ -77,5 +94,6 @@ export async function collectAnswers(
     logprobs: logprobs[i]!,
     finishReason: reasons[i]!,
     stopReason: stopReasons[i],
+    promptLogprobs: promptLogprobs[i],
   }));
 }

@@ -8,6 +8,7 @@ import {
   type LlamaFunctions,
   type Pointer,
 } from "./bindings.ts";
+import { MAX_SCORED_TOKENS } from "../model-runner.ts";
 import type { LlamaLibrary } from "./library.ts";
 import type { LlamaModel } from "./model.ts";
 
@@ -46,8 +47,10 @@ export class LlamaContext implements Disposable {
       // Never cut a batch: the rest might be too narrow for the kernel that the whole was meant for.
       n_ubatch: options.numBatchTokens,
       n_seq_max: options.numSequences + 1,
-      // Only what is sampled needs logits: with the default the compute buffer of a large vocabulary takes hundreds of MB.
-      n_outputs_max: options.makesEmbeddings ? options.numBatchTokens : options.numSequences + 1,
+      // Only what is sampled or scored needs logits: with the default the compute buffer of a large vocabulary takes hundreds of MB.
+      n_outputs_max: options.makesEmbeddings
+        ? options.numBatchTokens
+        : Math.max(options.numSequences + 1, MAX_SCORED_TOKENS),
       n_threads: options.numThreads,
       n_threads_batch: options.numThreads,
       type_k: kvTypeId,

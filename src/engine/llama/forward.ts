@@ -1,4 +1,4 @@
-import type { SampledToken, StepItem, StepResult } from "../model-runner.ts";
+import type { SampledToken, ScoredToken, StepItem, StepResult } from "../model-runner.ts";
 import type { LlamaContext } from "./context.ts";
 import type { LlamaSampler } from "./sampler.ts";
 
@@ -16,12 +16,15 @@ export class Forward {
     const outputs = this.#fillBatch(items);
     const status = this.#context.decode();
     if (status !== 0) return { sampled: [], status: status === 1 ? "full" : "failed" };
+    const scored = items.flatMap((item, i) =>
+      item.scores === undefined ? [] : [this.#score(item.scores, outputs[i]!)],
+    );
     const sampled: SampledToken[] = [];
     for (const [i, item] of items.entries()) {
       if (item.samplerId === undefined) continue;
       sampled.push(this.#pick(item, outputs[i]!, samplers.get(item.samplerId)!));
     }
-    return { sampled, status: "ok" };
+    return { sampled, status: "ok", ...(scored.length > 0 && { scored }) };
   }
 
   /** @returns for each item the place of its last token in the batch */
@@ -32,10 +35,23 @@ export class Forward {
       const last = item.tokens.length - 1;
       let place = 0;
       for (let i = 0; i <= last; i++) {
-        const wantsOutput = i === last && item.samplerId !== undefined;
+        const isSampled = i === last && item.samplerId !== undefined;
+        const wantsOutput = isSampled || item.scores !== undefined;
         place = batch.add(item.tokens[i]!, item.start + i, item.sequence, wantsOutput);
       }
       return place;
+    });
+  }
+
+  /** @param lastOutput the place of the item's last token in the batch */
+  #score(
+    { following, numTop }: NonNullable<StepItem["scores"]>,
+    lastOutput: number,
+  ): ScoredToken[] {
+    const firstOutput = lastOutput - following.length + 1;
+    return Array.from(following, (token, i) => {
+      const logits = this.#context.logits(firstOutput + i);
+      return { token, ...logprobs(logits, token, numTop), rank: rankOf(logits, token) };
     });
   }
 
@@ -63,7 +79,7 @@ function logprobs(
   logits: Float32Array,
   token: number,
   numTop: number,
-): Pick<Required<SampledToken>, "logprob" | "top"> {
+): { readonly logprob: number; readonly top: (readonly [number, number])[] } {
   let max = -Infinity;
   for (const logit of logits) max = Math.max(max, logit);
   let sum = 0;
@@ -75,6 +91,11 @@ function logprobs(
       (index) => [index, logits[index]! - logNormalizer] as const,
     ),
   };
+}
+
+function rankOf(logits: Float32Array, token: number): number {
+  const own = logits[token]!;
+  return 1 + logits.reduce((count, logit) => count + (logit > own ? 1 : 0), 0);
 }
 
 /** The indices of the `count` greatest values, greatest first. */

@@ -17,8 +17,6 @@ export class LlamaSampler implements Disposable {
   readonly #mask: TokenMask | undefined;
   /** Picked when a mask leaves nothing else. */
   readonly #endToken: number;
-  readonly #forcedTokens: Int32Array;
-  #numForced = 0;
 
   /**
    * @param promptTokens what a repetition penalty counts beside the answer
@@ -34,7 +32,6 @@ export class LlamaSampler implements Disposable {
     this.#vocabSize = vocab.size;
     this.#endToken = vocab.endToken;
     this.#mask = TokenMask.of(sampling);
-    this.#forcedTokens = sampling.forcedTokens ?? new Int32Array();
     if (sampling.grammar !== undefined) {
       this.#grammar = new Grammar(functions, vocab, sampling.grammar);
     }
@@ -83,7 +80,6 @@ export class LlamaSampler implements Disposable {
 
   /** Picks from the logits of output `index` of the last forward pass, and remembers the choice. */
   sample(context: Pointer, index: number): number {
-    if (this.#numForced < this.#forcedTokens.length) return this.#forcedTokens[this.#numForced++]!;
     const mask = this.#mask;
     if (this.#grammar === undefined && mask === undefined)
       return this.#sampleOutput(context, index);

@@ -12,6 +12,11 @@ interface Choice {
   readonly finish_reason: string;
   readonly stop_reason?: string | number;
   readonly token_ids: readonly number[];
+  readonly logprobs?: {
+    readonly tokens: readonly string[];
+    readonly token_logprobs: readonly (number | null)[];
+  };
+  readonly prompt_logprobs?: readonly Record<string, { logprob: number; rank: number }>[];
 }
 
 async function complete(fields: object): Promise<Choice> {
@@ -65,6 +70,29 @@ describe("vLLM's fields, by a model", () => {
     const fields = { allowed_token_ids: [40], bad_words: ["("], logit_bias: { "40": -100 } };
     const { finish_reason: reason } = await complete({ ...fields, min_tokens: 0 });
     expect(["stop", "length"]).toContain(reason);
+  });
+
+  it("prompts are scored as they were written, in one pass, beside others", async () => {
+    const begin = [60, 61, 62, 63, 64];
+    const written = { prompt: begin, max_tokens: 400, logprobs: 1, ignore_eos: true };
+    const { token_ids: ids, logprobs } = await complete(written);
+    const prompt = [...begin, ...ids];
+    const score = { prompt, echo: true, logprobs: 1, prompt_logprobs: 2, max_tokens: 1 };
+    const [scored] = await Promise.all([
+      complete(score),
+      complete({ ignore_eos: true, max_tokens: 100 }),
+      complete({ ...score, prompt: [...prompt].reverse() }),
+    ]);
+    expect(scored.logprobs!.tokens).toHaveLength(406);
+    for (const [i, logprob] of logprobs!.token_logprobs.entries()) {
+      // One by one and in wide steps weights of eight bits round otherwise: see Numerics.
+      expect(Math.abs(scored.logprobs!.token_logprobs[5 + i]! - logprob!)).toBeLessThan(0.25);
+      const { [ids[i]!]: own } = scored.prompt_logprobs![5 + i]!;
+      expect(own!.logprob).toBe(scored.logprobs!.token_logprobs[5 + i]);
+    }
+    // Greedy: what was written was the likeliest, but for ties that round another way.
+    const ranks = ids.map((id, i) => scored.prompt_logprobs![5 + i]![id]!.rank);
+    expect(ranks.filter((rank) => rank === 1).length).toBeGreaterThan(360);
   });
 
   it("a format is kept to", async () => {

@@ -3,6 +3,7 @@ import { followingItems } from "../../../src/engine/llama/forward.ts";
 import type {
   EmbeddingItem,
   ModelRunner,
+  ScoredToken,
   StepItem,
   StepResult,
 } from "../../../src/engine/model-runner.ts";
@@ -70,6 +71,7 @@ export class FakeRunner implements ModelRunner {
     this.nextStatus = "ok";
     if (status !== "ok") return { sampled: [], status };
     const sampled = [];
+    const scored: ScoredToken[][] = [];
     for (const item of items) {
       const memory = this.memory.get(item.sequence) ?? [];
       if (memory.length !== item.start) {
@@ -77,13 +79,14 @@ export class FakeRunner implements ModelRunner {
           `inconsistent positions: ${memory.length} in memory, step starts at ${item.start}`,
         );
       }
+      if (item.scores !== undefined) scored.push(scoresOf(memory, item.tokens, item.scores));
       memory.push(...item.tokens);
       this.memory.set(item.sequence, memory);
       if (item.samplerId === undefined) continue;
       if (!this.samplers.has(item.samplerId)) throw new Error(`no sampler ${item.samplerId}`);
       sampled.push({ token: nextToken(memory) });
     }
-    return { sampled, status };
+    return { sampled, status, scored };
   }
 
   async addSampler(samplerId: string): Promise<void> {
@@ -165,4 +168,18 @@ export function answerTo(prompt: Int32Array, numTokens: number): string {
   const memory = [...prompt];
   while (memory.length < prompt.length + numTokens) memory.push(nextToken(memory));
   return String.fromCharCode(...memory.slice(prompt.length));
+}
+
+/** A score tells how much was in memory when it was made, and what this was to be followed by. */
+function scoresOf(
+  memory: readonly number[],
+  tokens: Int32Array,
+  { following }: { readonly following: Int32Array },
+): ScoredToken[] {
+  if (following.length !== tokens.length) throw new Error("each token has one that follows");
+  return Array.from(following, (token, i) => ({
+    token,
+    logprob: -(memory.length + i + 1),
+    rank: 1,
+  }));
 }

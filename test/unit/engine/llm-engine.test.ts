@@ -563,3 +563,48 @@ describe("LlmEngine.embed", () => {
     await expect(engine.embed([promptOf(1)])).rejects.toThrow("closed");
   });
 });
+
+describe("a prompt that is scored", () => {
+  const scored = { numPromptLogprobs: 1, maxTokens: 4 };
+
+  async function scoresOf(engine: LlmEngine, prompt: Int32Array): Promise<(readonly number[])[]> {
+    const request = { id: `r${nextId++}`, promptTokens: prompt };
+    const sampling = { ...defaultSamplingParams, ...scored };
+    const deltas = await collect(engine.generate({ ...request, sampling }));
+    expect(deltas.slice(1).every((delta) => delta.promptLogprobs === undefined)).toBe(true);
+    expect(deltas[0]!.numCachedTokens).toBe(0);
+    return deltas[0]!.promptLogprobs!.map(({ token, logprob }) => [token, -logprob]);
+  }
+
+  it.each([1, 2, 40, 64, 65, 66, 200, 500])("of %d tokens has them in order", async (length) => {
+    const { engine } = createEngine();
+    const prompt = promptOf(length);
+    const expected = Array.from(prompt.subarray(1), (token, i) => [token, i + 1]);
+    const texts = Promise.all([1, 2, 3].map((seed) => generate(engine, promptOf(300, seed))));
+    if (length === 1) {
+      const { last } = await generate(engine, prompt, scored);
+      expect(last!.finishReason).toBeDefined();
+    } else {
+      expect(await scoresOf(engine, prompt)).toEqual(expected);
+    }
+    await texts;
+  });
+
+  it("is computed whole, whatever is stored of it, and stored for others", async () => {
+    const connector = new FakeConnector();
+    const { engine } = createEngine({ connector, prefixCache: { keepsGenerated: false } });
+    const prompt = promptOf(300);
+    const plain = await generate(engine, prompt);
+    const expected = Array.from(prompt.subarray(1), (token, i) => [token, i + 1]);
+    expect(await scoresOf(engine, prompt)).toEqual(expected);
+    const again = await generate(engine, prompt);
+    expect(again.text).toBe(plain.text);
+    expect(again.last!.numCachedTokens).toBeGreaterThan(0);
+  });
+});
+
+async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
+  const collected: Item[] = [];
+  for await (const item of items) collected.push(item);
+  return collected;
+}

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { QueueFullError } from "../../../src/engine/engine.ts";
 import { type SamplingParams, defaultSamplingParams } from "../../../src/engine/sampling-params.ts";
-import { Scheduler, WIDE_TOKENS, resumeAt } from "../../../src/engine/scheduler.ts";
+import { MAX_SCORED_TOKENS } from "../../../src/engine/model-runner.ts";
+import { Scheduler, WIDE_TOKENS, isScored, resumeAt } from "../../../src/engine/scheduler.ts";
 import { Sequence } from "../../../src/engine/sequence.ts";
 
 let arrival = 0;
@@ -310,4 +311,27 @@ describe("LoRA modules", () => {
     for (let i = 0; i < 60; i++) step(target);
     for (const each of sequences) expect(each.numGenerated).toBeGreaterThan(1);
   });
+});
+
+describe("a prompt that is scored", () => {
+  const scored = (numTokens: number): Sequence => {
+    const sampling = { ...defaultSamplingParams, numPromptLogprobs: 1 };
+    const request = { id: "s", promptTokens: new Int32Array(numTokens), sampling };
+    return new Sequence(request, arrival++, 100_000);
+  };
+
+  it.each([64, 65, 127, 128, 129, 192, 500, 1000])(
+    "of %d tokens comes in pieces that its scores have room in, one at a time",
+    (numTokens) => {
+      const target = scheduler();
+      const sequences = [scored(numTokens), scored(numTokens), sequence(700)];
+      start(target, ...sequences);
+      for (let i = 0; i < 100; i++) {
+        const pieces = step(target).filter(([each]) => isScored(each));
+        const numScored = pieces.reduce((sum, [, from, end]) => sum + end - from, 0);
+        expect(numScored).toBeLessThanOrEqual(MAX_SCORED_TOKENS);
+      }
+      for (const each of sequences) expect(each.numGenerated).toBeGreaterThan(0);
+    },
+  );
 });

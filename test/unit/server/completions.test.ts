@@ -306,11 +306,41 @@ describe("POST /v1/completions", () => {
       max_tokens: 2,
     });
     const [{ promptTokens, sampling }] = engine.requests as [GenerateRequest];
-    expect([...promptTokens, ...sampling.forcedTokens!]).toEqual([256, 97, 98, 99]);
-    expect(sampling.maxTokens).toBe(5);
+    expect([...promptTokens]).toEqual([256, 97, 98, 99]);
+    expect(sampling).toMatchObject({ numPromptLogprobs: 0, maxTokens: 2 });
+    expect(body.choices[0].logprobs.tokens).toEqual(["", "a", "b", "c", "A", "B"]);
     expect(body.choices[0].text.startsWith("abc")).toBe(true);
     expect(body.choices[0].logprobs.token_logprobs[0]).toBeNull();
     expect(body.usage.prompt_tokens).toBe(4);
+  });
+
+  it("tells what was likely at each token of the prompt", async () => {
+    const { app } = testApp();
+    const body = { prompt: "ab", prompt_logprobs: 2, max_tokens: 1 };
+    const { choices } = await postJson(app, PATH, body);
+    expect(choices[0].prompt_logprobs).toEqual([
+      null,
+      {
+        97: { logprob: -2, rank: 3, decoded_token: "a" },
+        98: { logprob: -0.5, rank: 1, decoded_token: "b" },
+      },
+      {
+        98: { logprob: -2, rank: 3, decoded_token: "b" },
+        99: { logprob: -0.5, rank: 1, decoded_token: "c" },
+      },
+    ]);
+    expect(choices[0].logprobs).toBeNull();
+    const streamed = await post(app, PATH, { ...body, stream: true });
+    expect(await streamed.json()).toMatchObject({ error: { param: "prompt_logprobs" } });
+  });
+
+  it("scores the prompt and gives no answer where max_tokens is 0", async () => {
+    const { app, engine } = testApp();
+    const body = { prompt: "ab", echo: true, logprobs: 0, max_tokens: 0 };
+    const { choices, usage } = await postJson(app, PATH, body);
+    expect(engine.requests[0]!.sampling.maxTokens).toBe(1);
+    expect(choices[0]).toMatchObject({ text: "ab", logprobs: { tokens: ["", "a", "b"] } });
+    expect(usage.completion_tokens).toBe(0);
   });
 
   it("asks the engine for nothing where max_tokens is 0", async () => {

@@ -4,6 +4,7 @@ import type {
   GenerateRequest,
   GenerationDelta,
   ModelInfo,
+  PromptTokenLogprobs,
   TokenLogprobs,
 } from "../../../src/engine/engine.ts";
 
@@ -116,6 +117,16 @@ export class FakeEngine implements Engine {
 
   async [Symbol.asyncDispose](): Promise<void> {}
 
+  /** Each token is the third likeliest, behind the one that follows it in the vocabulary. */
+  #promptLogprobs(prompt: Int32Array): PromptTokenLogprobs[] {
+    return Array.from(prompt.subarray(1), (token) => {
+      const text = this.detokenize(Int32Array.of(token));
+      const next = this.detokenize(Int32Array.of(token + 1));
+      const top = [{ token: token + 1, text: next, logprob: -0.5 }];
+      return { token, text, logprob: -2, rank: 3, top };
+    });
+  }
+
   #delta(request: GenerateRequest, index: number): GenerationDelta {
     const { sampling } = request;
     const prompt = this.detokenize(request.promptTokens);
@@ -132,6 +143,8 @@ export class FakeEngine implements Engine {
       text,
       tokens: [token],
       numCachedTokens: this.#options.numCachedTokens ?? 0,
+      ...(sampling.numPromptLogprobs !== undefined &&
+        index === 0 && { promptLogprobs: this.#promptLogprobs(request.promptTokens) }),
       ...(sampling.numLogprobs !== undefined && {
         logprobs: [logprobs(token, text, sampling, this.#options.logprobOf?.(text))],
       }),

@@ -7,7 +7,7 @@ export const FIELD_NAMES = [
   "priority request_id echo logprobs top_logprobs best_of suffix tools tool_choice user metadata",
   "add_special_tokens add_generation_prompt chat_template_kwargs tokens parallel_tool_calls",
   "skip_special_tokens reasoning_effort include_reasoning input encoding_format dimensions",
-  "continue_final_message documents bad_words allowed_token_ids truncate_prompt_tokens return_token_ids return_tokens_as_token_ids",
+  "continue_final_message documents prompt_logprobs bad_words allowed_token_ids truncate_prompt_tokens return_token_ids return_tokens_as_token_ids",
   "include_stop_str_in_output",
   "structured_outputs guided_json guided_regex guided_choice json_schema",
 ].flatMap((line) => line.split(" "));
@@ -131,6 +131,7 @@ const rightFields = fc.record(
     allowed_token_ids: fc.array(fc.nat(257), { minLength: 1 }),
     truncate_prompt_tokens: fc.integer({ min: -1, max: 9 }),
     return_token_ids: fc.boolean(),
+    prompt_logprobs: fc.option(fc.nat(3), { nil: null, freq: 1 }),
     return_tokens_as_token_ids: fc.boolean(),
   },
   { requiredKeys: [] },
