@@ -3,7 +3,7 @@ import { type Clock, type Logger, UsageError, messageOf, publish } from "../core
 import { EmbeddingQueue } from "./embedding-queue.ts";
 import type { Engine, EngineStats, GenerateRequest, GenerationDelta, ModelInfo } from "./engine.ts";
 import { KvResidency } from "./kv-residency.ts";
-import { findModule, saltOf } from "./lora-module.ts";
+import { findModule, namesOfUsed, saltOf } from "./lora-module.ts";
 import type { EmbeddingShape, ModelRunner, StepResult } from "./model-runner.ts";
 import { PrefixCache } from "./prefix-cache.ts";
 import type { PrefillEstimate } from "./prefill-estimate.ts";
@@ -171,16 +171,11 @@ export class LlmEngine implements Engine {
     return {
       numRunning: this.#scheduler.active.length,
       numWaiting: this.#scheduler.numWaiting,
-      runningModules: this.#moduleNames(this.#scheduler.active),
-      waitingModules: this.#moduleNames(this.#scheduler.waiting),
+      runningModules: namesOfUsed(this.model.modules, this.#scheduler.active),
+      waitingModules: namesOfUsed(this.model.modules, this.#scheduler.waiting),
       numUsedCells: this.#scheduler.active.reduce((sum, sequence) => sum + sequence.numComputed, 0),
       numCells: this.#options.scheduler.numCells,
     };
-  }
-
-  #moduleNames(sequences: readonly Sequence[]): string[] {
-    const used = new Set(sequences.map(({ module }) => module));
-    return (this.model.modules ?? []).filter((_, i) => used.has(i)).map(({ name }) => name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

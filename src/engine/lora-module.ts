@@ -28,3 +28,12 @@ export function saltOf(
   if (module === undefined) return salt;
   return `${RESERVED_SALT}lora:${module.fingerprint}${RESERVED_SALT}${salt ?? ""}`;
 }
+
+/** @param users by the places of their modules in the list */
+export function namesOfUsed(
+  modules: readonly LoraModule[] | undefined = [],
+  users: readonly { readonly module: number | undefined }[],
+): string[] {
+  const used = new Set(users.map(({ module }) => module));
+  return modules.filter((_, place) => used.has(place)).map(({ name }) => name);
+}
