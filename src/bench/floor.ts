@@ -8,6 +8,7 @@ import {
   loadLlamaEngine,
 } from "../engine/index.ts";
 import { type PlainReadsOptions, timePlainReads } from "./plain-reads.ts";
+import { type PlainTransfersOptions, timePlainTransfers } from "./plain-transfers.ts";
 import { median } from "./statistics.ts";
 
 /** The least a warm request can take: its KV must be moved once, and one token must be computed. */
@@ -19,9 +20,11 @@ export interface Floor {
   readonly memcpyMs: number;
   /** Reading that many bytes from plain files, where the cache is on disk alone. Median. */
   readonly readMs: number | undefined;
+  /** Fetching that many bytes over the loopback's TCP, where the cache is a remote store alone. Median. */
+  readonly transferMs: number | undefined;
   /** One step of the engine that computes one token behind that many, right after such a copy. Median. */
   readonly decodeMs: number;
-  /** The copy, or the read where that takes longer, and the step. */
+  /** The copy, or the read or transfer where that takes longer, and the step. */
   readonly totalMs: number;
   /** Computing the KV in the engine, without a server around it. */
   readonly prefillMs: number;
@@ -34,8 +37,10 @@ export interface FloorOptions {
   readonly modelPath: string;
   readonly numTokens: number;
   readonly numThreads: number;
-  /** Undefined: the cache is in RAM. */
+  /** Undefined: the cache is not on disk alone. */
   readonly disk?: Omit<PlainReadsOptions, "numBytes"> | undefined;
+  /** Undefined: the cache is not a remote store alone. */
+  readonly remote?: PlainTransfersOptions | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -51,7 +56,7 @@ const NUM_STATES = 8;
  * @returns undefined for models whose KV cannot be moved
  */
 export async function measureFloor(options: FloorOptions): Promise<Floor | undefined> {
-  const { modelPath, numTokens, numThreads, disk, signal } = options;
+  const { modelPath, numTokens, numThreads, disk, remote, signal } = options;
   let kvBytes: number | undefined;
   await using engine = await loadLlamaEngine({
     modelPath,
@@ -84,8 +89,11 @@ export async function measureFloor(options: FloorOptions): Promise<Floor | undef
   const { prefillMs, decodeMs, memcpyMs } = await timeSteps(engine, numTokens, kvBytes, signal);
   const libraryMs = await timeWarmRequests(engine, numTokens, signal);
   const readMs = disk && (await timePlainReads({ ...disk, numBytes: kvBytes }));
-  const totalMs = Math.max(memcpyMs, readMs ?? 0) + decodeMs;
-  return { numTokens, kvBytes, memcpyMs, readMs, decodeMs, totalMs, prefillMs, libraryMs };
+  const transferMs = remote && (await timePlainTransfers(remote, kvBytes, signal));
+  const moveMs = Math.max(memcpyMs, readMs ?? 0, transferMs ?? 0);
+  const totalMs = moveMs + decodeMs;
+  const moves = { memcpyMs, readMs, transferMs };
+  return { numTokens, kvBytes, ...moves, decodeMs, totalMs, prefillMs, libraryMs };
 }
 
 async function timeWarmRequests(

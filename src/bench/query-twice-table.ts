@@ -1,4 +1,5 @@
 import { formatBytes } from "../core/index.ts";
+import type { Floor } from "./floor.ts";
 import { formatCount, formatMs, formatSooner } from "./format.ts";
 import type { QueryTwiceReport } from "./query-twice-report.ts";
 import type { Summary } from "./statistics.ts";
@@ -22,13 +23,9 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
     row("warm", `${ttft(report.warmTtftMs)}   ${hits(report.numHitTokens, numPromptTokens)}`),
   ];
   if (floor) {
-    const { readMs, memcpyMs } = floor;
-    const isRead = readMs !== undefined && readMs > memcpyMs;
-    const move = isRead
-      ? `reading ${formatBytes(floor.kvBytes)} ${formatMs(readMs)}`
-      : `copying ${formatBytes(floor.kvBytes)} ${formatMs(memcpyMs)}`;
-    const copy = `${move} + one decode step ${formatMs(floor.decodeMs)}`;
-    lines.push(row("floor", `${formatMs(floor.totalMs).padStart(9)}   ${copy}`));
+    const move = `${moveOf(floor)} ${formatBytes(floor.kvBytes)} ${formatMs(floor.totalMs - floor.decodeMs)}`;
+    const text = `${move} + one decode step ${formatMs(floor.decodeMs)}`;
+    lines.push(row("floor", `${formatMs(floor.totalMs).padStart(9)}   ${text}`));
     const { warmWireTtftMs, warmWireOverFloor = 0 } = report;
     lines.push(
       row(
@@ -50,6 +47,11 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
     lines.push(row("decode", `${formatMs(report.interTokenMs)} from one token to the next`));
   }
   return lines.join("\n");
+}
+
+function moveOf({ memcpyMs, readMs = 0, transferMs = 0 }: Floor): string {
+  if (Math.max(readMs, transferMs) <= memcpyMs) return "copying";
+  return transferMs > readMs ? "fetching over plain TCP" : "reading";
 }
 
 function row(label: string, text: string): string {

@@ -97,16 +97,18 @@ async function measureOwnFloor(
   if (serveArgs.length > 0) return undefined;
   settings.progress.show("floor: what one copy of the KV and one decode step take");
   const { path } = await resolveModel(settings.model ?? DEFAULT_MODEL, { signal });
-  return measureFloor({ modelPath: path, numTokens, numThreads, disk: diskAlone(env), signal });
+  return measureFloor({ modelPath: path, numTokens, numThreads, ...storeAlone(env), signal });
 }
 
 /** Where warm requests come from when CPU RAM keeps nothing. */
-function diskAlone(env: NodeJS.ProcessEnv): FloorOptions["disk"] {
+function storeAlone(env: NodeJS.ProcessEnv): Pick<FloorOptions, "disk" | "remote"> {
   const { config } = loadCacheConfig({ env, cwd: process.cwd() });
+  if (config.localCpu) return {};
+  const { useOdirect, diskIoThreads, remoteMaxConnections } = config.extraConfig;
   const [directory] = config.localDiskPaths;
-  if (config.localCpu || directory === undefined) return undefined;
-  const { useOdirect, diskIoThreads } = config.extraConfig;
-  return { directory, useOdirect, concurrency: diskIoThreads };
+  if (directory !== undefined)
+    return { disk: { directory, useOdirect, concurrency: diskIoThreads } };
+  return config.remoteUrl === undefined ? {} : { remote: { numConnections: remoteMaxConnections } };
 }
 
 async function openServer(settings: BenchSettings): Promise<BenchServer> {

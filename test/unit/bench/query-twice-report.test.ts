@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { Floor } from "../../../src/bench/floor.ts";
 import type { CompletionTiming } from "../../../src/bench/openai-timing.ts";
 import { queryTwicePlot } from "../../../src/bench/query-twice-plot.ts";
 import { makeQueryTwiceReport, queryTwiceFailures } from "../../../src/bench/query-twice-report.ts";
@@ -6,11 +7,12 @@ import { queryTwiceTable } from "../../../src/bench/query-twice-table.ts";
 import { plotSvg } from "../../../src/plot/index.ts";
 import { MACHINE } from "./bench-fixtures.ts";
 
-const FLOOR = {
+const FLOOR: Floor = {
   numTokens: 8000,
   kvBytes: 32 * 2 ** 20,
   memcpyMs: 8,
   readMs: undefined,
+  transferMs: undefined,
   decodeMs: 32,
   totalMs: 40,
   prefillMs: 19_000,
@@ -38,7 +40,7 @@ function timing(
 
 function report(
   rounds: [CompletionTiming, ...CompletionTiming[]][],
-  floor: typeof FLOOR | undefined = FLOOR,
+  floor: Floor | undefined = FLOOR,
 ) {
   return makeQueryTwiceReport({
     startedAt: "2026-01-01T00:00:00.000Z",
@@ -112,6 +114,21 @@ test("a server that reports no hit tokens is not accused of having none", () => 
   expect(result.numHitTokens).toBeUndefined();
   expect(queryTwiceFailures(result)).toEqual([]);
   expect(queryTwiceTable(result)).toContain("not reported");
+});
+
+test("the floor of a cache that is not in RAM says how the bytes were moved", () => {
+  const floorOf = (floor: Partial<Floor>): string | undefined => {
+    const own = { ...FLOOR, ...floor };
+    const table = queryTwiceTable(report([[timing(21_300, 0), timing(60, 7999)]], own));
+    return /^ *floor +(.*)$/m.exec(table)?.[1];
+  };
+  expect(floorOf({ readMs: 10, totalMs: 42 })).toBe(
+    "42 ms   reading 32.00 MiB 10 ms + one decode step 32 ms",
+  );
+  expect(floorOf({ transferMs: 12, totalMs: 44 })).toBe(
+    "44 ms   fetching over plain TCP 32.00 MiB 12 ms + one decode step 32 ms",
+  );
+  expect(floorOf({ readMs: 5 })).toMatch(/^40 ms +copying/);
 });
 
 test("the plot's title says the ratio, its labels the times and the floor", () => {

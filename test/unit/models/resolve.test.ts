@@ -47,6 +47,7 @@ describe("resolveModel()", () => {
       path,
       parts: [path],
       fingerprint: await fingerprintWeights([path]),
+      modules: [],
     });
   });
 
