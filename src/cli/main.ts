@@ -1,5 +1,13 @@
 #!/usr/bin/env node
-import { runCli } from "./program.ts";
+import { nodeRefusal } from "./node-version.ts";
 
-const exitCode = await runCli(process.argv.slice(2));
-if (exitCode !== 0) process.exitCode = exitCode;
+const refusal = nodeRefusal(process.versions.node);
+if (refusal === undefined) {
+  // Not above: what it imports does not load in an old Node.
+  const { runCli } = await import("./program.ts");
+  const exitCode = await runCli(process.argv.slice(2));
+  if (exitCode !== 0) process.exitCode = exitCode;
+} else {
+  process.stderr.write(`error: ${refusal}\n`);
+  process.exitCode = 2;
+}
