@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -91,6 +91,16 @@ describe("a LoRA adapter", () => {
     await expect(run(model, { lora: [`${path}:much`] })).rejects.toThrow(/a number behind it/);
     await expect(run(model, { lora: [join(directory, "none.gguf")] })).rejects.toThrow(UsageError);
   });
+});
+
+it("a model of an architecture that llama.cpp does not know is refused by its name", async () => {
+  const bytes = await readFile(model);
+  const key = bytes.indexOf("general.architecture");
+  bytes.write("xlama", bytes.indexOf("llama", key));
+  const path = join(directory, "unknown.gguf");
+  await writeFile(path, bytes);
+  await expect(run(path)).rejects.toThrow(/unknown\.gguf: .* knows no architecture "xlama"$/);
+  await expect(run(path)).rejects.toBeInstanceOf(UsageError);
 });
 
 describe("a model in several files", () => {

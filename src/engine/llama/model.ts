@@ -1,3 +1,4 @@
+import { UsageError } from "../../core/index.ts";
 import type { ModelParams, Pointer } from "./bindings.ts";
 import type { LlamaLibrary } from "./library.ts";
 import { LlamaModelInfo } from "./model-info.ts";
@@ -11,7 +12,7 @@ export interface LlamaModelOptions {
 
 /** Weights in memory. */
 export class LlamaModel extends LlamaModelInfo implements Disposable {
-  /** @throws Error with what llama.cpp said about the file */
+  /** @throws Error with what llama.cpp said about the file; UsageError when its architecture is too new or too odd */
   constructor(library: LlamaLibrary, options: LlamaModelOptions) {
     super(library.functions, loadWeights(library, options));
   }
@@ -31,10 +32,20 @@ function loadWeights(library: LlamaLibrary, options: LlamaModelOptions): Pointer
     const model = functions.llama_model_load_from_file(options.path, params) as Pointer | null;
     if (model === null) {
       const reason = library.takeLog().join("; ") || "llama.cpp gave no reason";
-      throw new Error(`Cannot load the model ${options.path}: ${reason}`);
+      throw loadFailure(options.path, reason);
     }
     return model;
   } finally {
     library.setListening(false);
   }
+}
+
+function loadFailure(path: string, reason: string): Error {
+  const architecture = /unknown model architecture: '(.*?)'/.exec(reason)?.[1];
+  return architecture === undefined
+    ? new Error(`Cannot load the model ${path}: ${reason}`)
+    : new UsageError(
+        `Cannot load the model ${path}: this release of llama.cpp knows no architecture "${architecture}"`,
+        { param: "model" },
+      );
 }
