@@ -26,7 +26,7 @@ what no policy can exceed; they take memory for the whole trace, --no-bounds lea
 interface SimulateFlags {
   readonly trace: string;
   readonly policy?: string[];
-  readonly capacity: number[];
+  readonly capacity?: number[];
   readonly diskCapacity?: number[];
   readonly blockTokens: number;
   readonly bytesPerToken: number;
@@ -49,9 +49,8 @@ export function simulateCommand(): Command {
     .option("--policy <names>", "policies to compare, with commas between (default: all)", list)
     .option(
       "--capacity <chunks>",
-      "sizes of the cache",
+      `sizes of the cache (default: ${DEFAULT_CAPACITIES.join(",")})`,
       wholeNumbers("--capacity"),
-      DEFAULT_CAPACITIES,
     )
     .option(
       "--disk-capacity <chunks>",
@@ -88,7 +87,7 @@ async function simulate(flags: SimulateFlags): Promise<void> {
     .runSimulation(trace, {
       traceName: isSynthetic ? `synthetic, seed ${flags.seed}` : basename(flags.trace),
       policies: [...new Set(names.map(simulation.simulationPolicyName))],
-      capacities: flags.capacity,
+      capacities: flags.capacity ?? DEFAULT_CAPACITIES,
       diskCapacities: flags.diskCapacity ?? [],
       blockTokens,
       bytesPerToken: flags.bytesPerToken,
