@@ -26,6 +26,7 @@ Examples:
   warmkv bench query-twice --model model.gguf --prompt-tokens 15410 --repeat 5 --plot ttft.svg
   warmkv bench query-twice --url http://127.0.0.1:8000/v1 --json result.json
   warmkv bench query-twice --compare-cache-off --repeat 7
+  LMCACHE_LOCAL_CPU=False LMCACHE_REMOTE_URL=lm://127.0.0.1:65432 warmkv bench query-twice
   LMCACHE_CHUNK_SIZE=512 warmkv bench query-twice -- --kv-cache-dtype q8_0`;
 
 const TIERS_HELP = `
