@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import { type Logger, UsageError, formatBytes, messageOf } from "../core/index.ts";
 import { HeapMemory, MappedMemory, MemoryPool, type PoolMemory } from "../memory/index.ts";
 
@@ -5,9 +6,22 @@ import { HeapMemory, MappedMemory, MemoryPool, type PoolMemory } from "../memory
  * A pool in native memory, or in ordinary memory where there is no other. Returns at once; the pages are
  * faulted in and pinned behind it.
  *
- * @throws UsageError when not one chunk fits
+ * @param machineBytes what this process may have at most
+ * @throws UsageError when not one chunk fits, or when the machine has less: filling it would end the process
  */
-export function createPool(numBytes: number, slabBytes: number, logger: Logger): MemoryPool {
+export function createPool(
+  numBytes: number,
+  slabBytes: number,
+  logger: Logger,
+  machineBytes: number = memoryOfMachine(),
+): MemoryPool {
+  if (numBytes > machineBytes) {
+    throw new UsageError(
+      `Cannot use max_local_cpu_size of ${formatBytes(numBytes)}: ` +
+        `wanted less than the memory that there is, ${formatBytes(machineBytes)}`,
+      { param: "max_local_cpu_size" },
+    );
+  }
   if (numBytes < slabBytes) {
     throw new UsageError(
       `Cannot use max_local_cpu_size of ${formatBytes(numBytes)}: ` +
@@ -33,4 +47,10 @@ function createMemory(numBytes: number, logger: Logger): PoolMemory {
     );
     return new HeapMemory(numBytes);
   }
+}
+
+/** In a container, its limit. */
+function memoryOfMachine(): number {
+  const limit = process.constrainedMemory() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }

@@ -51,7 +51,7 @@ export const settings: Settings = {
     key: "max_local_cpu_size",
     type: size(1),
     default: 5 * GiB,
-    doc: "Pinned CPU RAM for the pool, reserved at the start. Needed for every tier.",
+    doc: "Pinned CPU RAM for the pool, reserved at the start; less than the machine has. Needed for every tier.",
   },
   localDiskPaths: {
     key: "local_disk",

@@ -13,7 +13,7 @@ test("createPool() uses the whole slabs that fit", () => {
 test("createPool() falls back to ordinary memory with a warning", async () => {
   const log = new LogLines();
   // More than any machine can map.
-  using pool = createPool(2 ** 52, 2 ** 48, log);
+  using pool = createPool(2 ** 52, 2 ** 48, log, Infinity);
   expect(pool.memory.address).toBeUndefined();
   expect(log.lines[0]).toMatch(/^Cannot map .*: keeping chunks in ordinary memory/);
   await expect.poll(() => log.lines.length).toBe(2);
@@ -22,4 +22,12 @@ test("createPool() falls back to ordinary memory with a warning", async () => {
 
 test("createPool() refuses a size below one slab", () => {
   expect(() => createPool(8191, 8192, new LogLines())).toThrow(UsageError);
+});
+
+test("createPool() refuses what the machine does not have", () => {
+  const create = (numBytes: number): unknown => createPool(numBytes, 8192, new LogLines(), 2 ** 20);
+  expect(() => create(2 ** 21)).toThrow(
+    "Cannot use max_local_cpu_size of 2.00 MiB: wanted less than the memory that there is, 1.00 MiB",
+  );
+  expect(() => createPool(2 ** 50, 8192, new LogLines())).toThrow(UsageError);
 });
