@@ -22,7 +22,7 @@ export interface QueryTwiceReport {
   readonly warmWireTtftMs: Summary;
   /** Median cold over median warm. */
   readonly coldOverWarm: number;
-  /** Median wait between tokens of the answers. */
+  /** Mean wait between tokens of an answer, the median of all: tokens may come several at a time. */
   readonly interTokenMs: number | undefined;
   /** The fewest of any warm request; undefined when the server does not report them. */
   readonly numHitTokens: number | undefined;
@@ -67,7 +67,7 @@ export function makeQueryTwiceReport(measured: Measured): QueryTwiceReport {
     rounds.flatMap(({ warm }) => warm.map(({ wireTtftMs }) => wireTtftMs)),
   );
   const waitsMs = rounds.flatMap(({ cold, warm }) =>
-    [cold, ...warm].flatMap(({ interTokenMs }) => interTokenMs),
+    [cold, ...warm].flatMap(({ interTokenMs }) => mean(interTokenMs) ?? []),
   );
   const hits = rounds.flatMap(({ warm }) => warm.map(({ numCachedTokens }) => numCachedTokens));
   return {
@@ -119,4 +119,9 @@ export function queryTwiceFailures(report: QueryTwiceReport): string[] {
     );
   }
   return failures;
+}
+
+function mean(values: readonly number[]): number | undefined {
+  if (values.length === 0) return undefined;
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }

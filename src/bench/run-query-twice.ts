@@ -124,7 +124,9 @@ export function openOwnServer(settings: BenchSettings, isCacheOn: boolean): Prom
   settings.progress.show(`starting warmkv serve ${model}`);
   const options: OwnServerOptions = {
     model,
-    maxModelLen: settings.numPromptTokens + settings.maxTokens + SPARE_TOKENS,
+    // The warm-up may be longer than the prompt, and each of its characters a token.
+    maxModelLen:
+      Math.max(settings.numPromptTokens + settings.maxTokens, WARM_UP_CHARACTERS) + SPARE_TOKENS,
     numThreads,
     isCacheOn,
     serveArgs,

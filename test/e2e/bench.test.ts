@@ -65,10 +65,10 @@ test("bench query-twice finds the second prompt in the cache of the real server,
 
 test("bench query-twice exits with 1 when the second request reuses nothing", async () => {
   const ended = await warmkv(
-    `${QUERY_TWICE} --prompt-tokens 200 -- --kv-transfer-config ${CONSUMER}`,
+    `${QUERY_TWICE} --prompt-tokens 100 -- --kv-transfer-config ${CONSUMER}`,
   );
   expect(ended.code).toBe(1);
-  expect(ended.stderr).toContain("The second request reused only 0 of 200 tokens.");
+  expect(ended.stderr).toContain("The second request reused only 0 of 100 tokens.");
 });
 
 test("bench query-twice exits with 1 and the server's own words when it cannot start", async () => {
