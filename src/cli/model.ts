@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { formatBytes, systemClock } from "../core/index.ts";
 import type { GgufInfo } from "../models/index.ts";
 import { wholeNumber } from "./flags.ts";
+import { ModelProgressLine } from "./model-progress-line.ts";
 import { ProgressLine } from "./progress.ts";
 
 const MAX_SEED = 0xffff_ffff;
@@ -24,6 +25,7 @@ Examples:
 const INFO_HELP = `
 Examples:
   warmkv model info model.gguf
+  warmkv model info synth:25m
   warmkv model info model.gguf --json`;
 
 /** `warmkv model ...` */
@@ -59,7 +61,7 @@ function synthCommand(): Command {
 function infoCommand(): Command {
   return new Command("info")
     .description("show what a GGUF file says of itself")
-    .argument("<file>")
+    .argument("<model>", "as for `warmkv serve`: a file, synth:25m, owner/repo:quant")
     .option("--json", "print it as JSON")
     .addHelpText("after", INFO_HELP)
     .action(showInfo);
@@ -88,9 +90,11 @@ async function synthesize(flags: SynthFlags): Promise<void> {
   printInfo(flags.out, await readGgufInfo(flags.out), flags.json);
 }
 
-async function showInfo(file: string, flags: { readonly json?: true }): Promise<void> {
-  const { readGgufInfo } = await import("../models/index.ts");
-  printInfo(file, await readGgufInfo(file), flags.json);
+async function showInfo(model: string, flags: { readonly json?: true }): Promise<void> {
+  const { readGgufInfo, resolveModel } = await import("../models/index.ts");
+  using progress = new ModelProgressLine(model);
+  const { path } = await resolveModel(model, { onProgress: (step) => progress.show(step) });
+  printInfo(path, await readGgufInfo(path), flags.json);
 }
 
 interface SynthFlags {

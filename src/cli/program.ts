@@ -77,6 +77,14 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   }
 }
 
+/** Whoever reads what we write may stop, as `| head` does: then there is nothing left to say. */
+export function endWhenNobodyReads(output: NodeJS.WriteStream): void {
+  output.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(0);
+  });
+}
+
 /** Commands that were made apart from their parent do not know its settings. */
 function inherit(command: Command, parent: Command): void {
   command.copyInheritedSettings(parent);

@@ -22,6 +22,13 @@ describe("warmkv", () => {
     expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 
+  it("model info knows models by the names that serve knows", async () => {
+    const lines: string[] = [];
+    vi.spyOn(console, "log").mockImplementation((text) => void lines.push(String(text)));
+    expect(await runCli(["model", "info", "synth:1m"])).toBe(0);
+    expect(lines.join("\n")).toMatch(/architecture +llama/);
+  });
+
   it("--help lists the commands with examples", async () => {
     expect(await runCli(["--help"])).toBe(0);
     for (const text of ["serve", "model", "bench", "Examples:"]) expect(stdout).toContain(text);
