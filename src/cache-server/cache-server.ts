@@ -1,5 +1,12 @@
 import type { AddressInfo, Server, Socket } from "node:net";
-import { type Clock, type Logger, UsageError, silentLogger, systemClock } from "../core/index.ts";
+import {
+  ClaimTable,
+  type Clock,
+  type Logger,
+  UsageError,
+  silentLogger,
+  systemClock,
+} from "../core/index.ts";
 import { Connection } from "../protocol/index.ts";
 import type { AdminServer } from "./admin-server.ts";
 import { Frames } from "./frames.ts";
@@ -39,6 +46,8 @@ const DEFAULT_STALL_TIMEOUT_MS = 30_000;
 const MAX_INCOMING_SHARE = 1 / 2;
 /** A value that comes while too many others come in waits this long for its turn. */
 const MAX_INTAKE_WAIT_MS = 10_000;
+/** 16,384 prompts of a thousand tokens; some 20 MB if all names are as long as may be. */
+const MAX_CLAIMS = 65_536;
 const SWEEP_INTERVAL_MS = 1000;
 /** A sweep that comes later than this was not held up by work. */
 const MAX_SWEEP_PAUSE_MS = 10_000;
@@ -48,6 +57,7 @@ export class CacheServer implements AsyncDisposable {
   readonly #store: ValueStore;
   readonly #intake: Intake;
   readonly #traffic = new Traffic();
+  readonly #claims: ClaimTable;
   readonly #sessions = new Set<Session>();
   /** Sockets below TLS, which may never become sessions. */
   readonly #rawSockets = new Set<Socket>();
@@ -84,6 +94,7 @@ export class CacheServer implements AsyncDisposable {
     this.#store = store;
     this.#logger = options.logger ?? silentLogger;
     this.#clock = options.clock ?? systemClock;
+    this.#claims = new ClaimTable(this.#clock, MAX_CLAIMS);
     this.#startedMs = this.#clock.nowMs();
     this.#intake = new Intake(store.pool.capacityBytes * MAX_INCOMING_SHARE, MAX_INTAKE_WAIT_MS);
     this.#sweptMs = this.#startedMs;
@@ -184,7 +195,12 @@ export class CacheServer implements AsyncDisposable {
         stallTimeoutMs: this.#stallTimeoutMs,
         clock: this.#clock,
       }),
-      requests: new Requests({ store: this.#store, intake: this.#intake, traffic }),
+      requests: new Requests({
+        store: this.#store,
+        intake: this.#intake,
+        traffic,
+        claims: this.#claims,
+      }),
       traffic,
       logger: this.#logger,
       token,

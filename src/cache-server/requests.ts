@@ -1,9 +1,11 @@
+import type { ClaimTable } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import {
   ConnectionError,
   LM_CODES,
   LM_COMMANDS,
   LM_EXTENSIONS,
+  LM_KEY_BYTES,
   LM_MAX_NAMES,
   LM_MAX_NAMES_BYTES,
   type LmForm,
@@ -22,11 +24,14 @@ import type { ValueStore } from "./value-store.ts";
 import { VALUE_HEADER_BYTES } from "./value.ts";
 
 const NEW_LINE = "\n";
+/** Whoever claims renews in time, or is gone. */
+const MAX_CLAIM_MS = 600_000;
 
 export interface RequestsOptions {
   readonly store: ValueStore;
   readonly intake: Intake;
   readonly traffic: Traffic;
+  readonly claims: ClaimTable;
 }
 
 /** What the commands do. */
@@ -34,11 +39,13 @@ export class Requests {
   readonly #store: ValueStore;
   readonly #intake: Intake;
   readonly #traffic: Traffic;
+  readonly #claims: ClaimTable;
 
   constructor(options: RequestsOptions) {
     this.#store = options.store;
     this.#intake = options.intake;
     this.#traffic = options.traffic;
+    this.#claims = options.claims;
   }
 
   /**
@@ -76,6 +83,16 @@ export class Requests {
       case LM_EXTENSIONS.remove:
         numRequests.remove++;
         await this.#countNames(request, form, frames, (names) => this.#store.remove(names));
+        return true;
+      case LM_EXTENSIONS.claim:
+        numRequests.claim++;
+        await this.#countNames(request, form, frames, (names) => this.#claim(request, names));
+        return true;
+      case LM_EXTENSIONS.release:
+        numRequests.claim++;
+        await this.#countNames(request, form, frames, (names) =>
+          this.#claims.release(names, request.key),
+        );
         return true;
       case LM_EXTENSIONS.names:
         numRequests.list++;
@@ -158,12 +175,20 @@ export class Requests {
     return shape[0] > this.#store.maxValueBytes ? LM_CODES.noRoom : LM_CODES.success;
   }
 
+  #claim({ key: owner, shape }: LmRequest, names: readonly string[]): number {
+    // What is no key of a value can have none, and would be kept for nothing.
+    const isKey = (name: string): boolean => Buffer.byteLength(name) <= LM_KEY_BYTES;
+    if (!names.every(isKey))
+      throw new ConnectionError("protocol", "The peer claims what is no key");
+    return this.#claims.claim(names, owner, Math.min(Math.max(shape[0], 0), MAX_CLAIM_MS));
+  }
+
   /** Receives names, in memory of the pool like everything that clients send, and answers a number. */
   async #countNames(
     { byteLength }: LmRequest,
     form: LmForm,
     frames: Frames,
-    count: (names: readonly string[]) => Promise<number>,
+    count: (names: readonly string[]) => Promise<number> | number,
   ): Promise<void> {
     if (byteLength > LM_MAX_NAMES_BYTES) {
       throw new ConnectionError("protocol", `The peer sent ${byteLength} bytes of names`);

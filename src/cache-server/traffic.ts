@@ -10,6 +10,7 @@ const COMMANDS = [
   "remove",
   "offer",
   "store",
+  "claim",
   "other",
 ] as const;
 export type Command = (typeof COMMANDS)[number];

@@ -1,4 +1,4 @@
-import { type ChunkKey, GiB, publish } from "../core/index.ts";
+import { type ChunkKey, type ChunkSpan, GiB, publish } from "../core/index.ts";
 import type { KvBuffer, MemoryPool } from "../memory/index.ts";
 import type {
   CacheEngineOptions,
@@ -87,6 +87,11 @@ export class CacheEngine implements AsyncDisposable {
     const { accepts = () => true } = options;
     const spans = this.#chunker.spans(tokens, options);
     return this.#finder.acquire(tokens, spans, options, accepts);
+  }
+
+  /** The chunks that are looked for of a prompt, in their order. */
+  spans(tokens: Int32Array, scope: PromptScope = {}): readonly ChunkSpan[] {
+    return this.#chunker.spans(tokens, scope);
   }
 
   /**

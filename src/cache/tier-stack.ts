@@ -6,7 +6,14 @@ import {
   TierError,
   UsageError,
 } from "../core/index.ts";
-import { type Chunk, type Tier, type TierStats, emptyLease, noStats } from "../tiers/index.ts";
+import {
+  type Chunk,
+  type ChunkClaims,
+  type Tier,
+  type TierStats,
+  emptyLease,
+  noStats,
+} from "../tiers/index.ts";
 import { type LeasedPart, StackLease } from "./stack-lease.ts";
 import { TierGuard, type TierStatus } from "./tier-guard.ts";
 
@@ -69,6 +76,12 @@ export class TierStack implements Tier {
   /** The tier that takes chunks loaded from the others. */
   get hotTier(): Tier | undefined {
     return this.#hot?.tier;
+  }
+
+  /** Those of the tier that has any. One that is not both read and written brings nobody what others compute. */
+  get claims(): ChunkClaims | undefined {
+    const shared = this.#read.filter((guard) => this.#written.includes(guard));
+    return shared.find((guard) => guard.tier.claims !== undefined)?.tier.claims;
   }
 
   get tierNames(): string[] {

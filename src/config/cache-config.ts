@@ -88,6 +88,7 @@ export interface ExtraConfig {
   readonly useOdirect: boolean;
   readonly diskIoThreads: number;
   readonly remoteMaxConnections: number;
+  readonly remoteClaimMs: number;
   readonly remoteToken: string | undefined;
   /** Everything else, as written: remote tiers read their own keys from it. */
   readonly rest: Readonly<Record<string, unknown>>;

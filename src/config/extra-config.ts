@@ -11,6 +11,9 @@ const MAX_DISK_IO_THREADS = 256;
 /** One connection fills a fast network; a few keep it full and let lookups pass. */
 const MAX_REMOTE_CONNECTIONS = 64;
 
+/** An engine that has died must not be waited for. */
+const MAX_REMOTE_CLAIM_MS = 600_000;
+
 interface ExtraSetting<Value> {
   readonly type: ValueType<NonNullable<Value>>;
   readonly default: Value;
@@ -42,6 +45,12 @@ const knownEntries: {
     type: integer({ minimum: 1, maximum: MAX_REMOTE_CONNECTIONS }),
     default: 4,
     doc: "Connections to each server of the remote tier.",
+  },
+  remoteClaimMs: {
+    key: "remote_claim_ms",
+    type: integer({ minimum: 0, maximum: MAX_REMOTE_CLAIM_MS }),
+    default: 0,
+    doc: "How long others wait for a prompt that an engine computes without hearing of it; 0: they do not wait.",
   },
   remoteToken: {
     key: "remote_token",

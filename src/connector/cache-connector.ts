@@ -16,6 +16,7 @@ import {
 } from "../core/index.ts";
 import type { KvBuffer } from "../memory/index.ts";
 import type { EngineKv, EngineKvPart, KvConnector, KvMatch, KvRequest } from "./connector.ts";
+import type { PrefillClaims } from "./prefill-claims.ts";
 import { statePositions } from "./state-positions.ts";
 
 /** vLLM's `kv_role`: a producer loads nothing, a consumer saves nothing. */
@@ -40,7 +41,16 @@ export interface CacheConnectorOptions {
   readonly blockingTimeoutMs: number;
   /** How long the engine would compute so many tokens: a load waits no longer for the tiers. */
   readonly estimatePrefillMs?: ((numTokens: number) => number) | undefined;
+  /** Owned. Tells those who share a tier what is being computed; undefined: nobody is told, nobody waits. */
+  readonly claims?: PrefillClaims | undefined;
 }
+
+/** Of what a load may wait: the rest is for loading what another request has computed meanwhile. */
+const MAX_CLAIM_WAIT_SHARE = 0.75;
+/** Of the time to compute the same here: another engine, as fast and as busy, has then computed and stored it. */
+const CLAIM_PATIENCE = 1.5;
+/** A prefill that is over sooner is done again at little more cost than that of asking who is at it. */
+const MIN_CLAIMED_PREFILL_MS = 500;
 
 /**
  * Serves one inference engine from a cache engine.
@@ -80,11 +90,10 @@ export class CacheConnector implements KvConnector {
     this.#options = options;
   }
 
-  async lookup(request: KvRequest, numHeld: number): Promise<KvMatch> {
+  async lookup(request: KvRequest, numHeld: number, signal?: AbortSignal): Promise<KvMatch> {
     const { role, logger, minRetrieveTokens = 0 } = this.#options;
     await this.#related(request.tokens);
-    const accepts = request.canResumeAt?.bind(request);
-    const found = await this.#cache.lookup(request.tokens, { ...scopeOf(request), accepts });
+    const found = await this.#find(request, numHeld, signal);
     const state = this.#stateOf(request);
     const numStored = this.#cache.hasChunks ? found.numKnownTokens : found.numTokens;
     state.numStored = Math.max(state.numStored, numStored);
@@ -98,6 +107,47 @@ export class CacheConnector implements KvConnector {
     );
     state.stops = this.#stops(request, found, numToLoad);
     return new CacheConnectorMatch(request, found, numToLoad, state.stops);
+  }
+
+  async #find(
+    request: KvRequest,
+    numHeld: number,
+    signal: AbortSignal | undefined,
+  ): Promise<CacheMatch> {
+    const accepts = request.canResumeAt?.bind(request);
+    const look = (): Promise<CacheMatch> =>
+      this.#cache.lookup(request.tokens, { ...scopeOf(request), accepts });
+    const found = await look();
+    const { claims } = this.#options;
+    if (claims === undefined || !this.#saves(request)) return found;
+    const spans = this.#cache.spans(request.tokens, scopeOf(request));
+    const endOf = (numStored: number): number => spans[numStored - 1]?.end ?? 0;
+    const numMissing = (numStored: number): number =>
+      request.tokens.length - Math.max(endOf(numStored), found.numTokens, numHeld);
+    const numStored = spans.filter(({ end }) => end <= found.numKnownTokens).length;
+    const waitedMs = await claims.enter(request, {
+      keys: spans.map(({ key }) => key),
+      numStored,
+      isWorthIt: (num) => this.#isWorthClaiming(numMissing(num)),
+      maxWaitMs: this.#maxWaitMs(numMissing(numStored)),
+      signal,
+    });
+    if (waitedMs === undefined) return found;
+    this.#stateOf(request).waitedMs = waitedMs;
+    using _ = found;
+    return await look();
+  }
+
+  #maxWaitMs(numMissing: number): number {
+    const { blockingTimeoutMs, estimatePrefillMs } = this.#options;
+    const prefillMs = estimatePrefillMs?.(numMissing) ?? Infinity;
+    return Math.min(MAX_CLAIM_WAIT_SHARE * blockingTimeoutMs, CLAIM_PATIENCE * prefillMs);
+  }
+
+  #isWorthClaiming(numMissing: number): boolean {
+    const { estimatePrefillMs } = this.#options;
+    if (numMissing < this.#cache.chunkTokens) return false;
+    return (estimatePrefillMs?.(numMissing) ?? Infinity) >= MIN_CLAIMED_PREFILL_MS;
   }
 
   #stops(request: KvRequest, found: CacheMatch, from: number): readonly number[] {
@@ -130,7 +180,7 @@ export class CacheConnector implements KvConnector {
     const end = await this.#cache.retrieve(found, (chunks) => this.#restore(engine, chunks), {
       from,
       to: numTokens,
-      budgetMs: this.#budgetMs(numTokens - from),
+      budgetMs: this.#budgetMs(request, numTokens - from),
       signal,
       requestId: request.id,
     });
@@ -144,6 +194,12 @@ export class CacheConnector implements KvConnector {
   }
 
   async save(request: KvRequest, to: number, isFinal: boolean, engine: EngineKv): Promise<number> {
+    const saving = this.#save(request, to, isFinal, engine);
+    if (to >= request.numPromptTokens) this.#unclaim(request);
+    return await saving;
+  }
+
+  async #save(request: KvRequest, to: number, isFinal: boolean, engine: EngineKv): Promise<number> {
     if (!this.#saves(request)) return 0;
     const state = this.#stateOf(request);
     const withState = this.#takesState(request, to);
@@ -180,6 +236,7 @@ export class CacheConnector implements KvConnector {
   }
 
   finish(request: KvRequest): void {
+    this.#unclaim(request);
     const state = this.#requests.get(request);
     if (state !== undefined) this.#hold(state, undefined, Infinity);
   }
@@ -192,7 +249,15 @@ export class CacheConnector implements KvConnector {
   async close(): Promise<void> {
     await Promise.all(this.#storing.keys());
     for (const state of this.#holders) this.#hold(state, undefined, Infinity);
+    await this.#options.claims?.close();
     await this.#cache[Symbol.asyncDispose]();
+  }
+
+  /** Once all that was taken out of the engine so far is with its tiers. */
+  #unclaim(request: KvRequest): void {
+    const { claims } = this.#options;
+    if (!claims?.holds(request)) return;
+    void Promise.all(this.#storing.keys()).then(() => claims.leave(request));
   }
 
   /**
@@ -220,6 +285,7 @@ export class CacheConnector implements KvConnector {
         turnState: undefined,
         tip: undefined,
         tipEnd: 0,
+        waitedMs: 0,
       };
       this.#requests.set(request, state);
     }
@@ -276,9 +342,10 @@ export class CacheConnector implements KvConnector {
     return position - (position % this.#cache.chunkTokens);
   }
 
-  #budgetMs(numTokens: number): number {
+  #budgetMs(request: KvRequest, numTokens: number): number {
     const { blockingTimeoutMs, estimatePrefillMs } = this.#options;
-    return Math.min(blockingTimeoutMs, estimatePrefillMs?.(numTokens) ?? Infinity);
+    const leftMs = blockingTimeoutMs - (this.#requests.get(request)?.waitedMs ?? 0);
+    return Math.max(0, Math.min(leftMs, estimatePrefillMs?.(numTokens) ?? Infinity));
   }
 
   async #extract(engine: EngineKv, chunks: readonly ReservedChunk[]): Promise<readonly number[]> {
@@ -325,6 +392,8 @@ interface RequestState {
   tip: KvBuffer | undefined;
   /** Where that ends; infinite once the request has left. */
   tipEnd: number;
+  /** For others who computed the same: of the time that a load may wait. */
+  waitedMs: number;
 }
 
 class CacheConnectorMatch implements KvMatch {

@@ -12,8 +12,9 @@ export interface KvConnector {
    * `tokens.length - 1`.
    *
    * @param numHeld leading tokens that the engine has itself, for what is logged
+   * @param signal nobody waits for the answer any more; it may then say less than is stored
    */
-  lookup(request: KvRequest, numHeld: number): Promise<KvMatch>;
+  lookup(request: KvRequest, numHeld: number, signal?: AbortSignal): Promise<KvMatch>;
 
   /**
    * Brings the tokens [from, match.numTokens) into the engine's memory.

@@ -1,9 +1,10 @@
 import { type CacheEngine, createCacheEngine } from "../cache/index.ts";
 import type { CacheConfig } from "../config/index.ts";
-import type { Clock, Logger } from "../core/index.ts";
+import { type Clock, type Logger, systemClock } from "../core/index.ts";
 import { CacheConnector, type KvRole } from "./cache-connector.ts";
 import type { EngineKvLayout, KvConnector } from "./connector.ts";
 import { NullConnector } from "./null-connector.ts";
+import { PrefillClaims } from "./prefill-claims.ts";
 
 export interface CreateConnectorOptions {
   readonly config: CacheConfig;
@@ -46,7 +47,28 @@ export async function createConnector(options: CreateConnectorOptions): Promise<
     minRetrieveTokens,
     blockingTimeoutMs,
     estimatePrefillMs,
+    claims: openClaims(options, cache),
     logger,
   });
   return { connector, cache };
+}
+
+/** @returns undefined where none are asked for or none can be had */
+function openClaims(
+  { config, role = "kv_both", logger, clock = systemClock }: CreateConnectorOptions,
+  { tiers, hasChunks, needsState }: CacheEngine,
+): PrefillClaims | undefined {
+  const ttlMs = config.extraConfig.remoteClaimMs;
+  if (ttlMs === 0) return undefined;
+  const obstacle =
+    (config.remoteUrl === undefined && "there is no remote_url") ||
+    (tiers.claims === undefined &&
+      "the remote store cannot keep claims, or is not read and written") ||
+    ((needsState || !hasChunks) && "the model cannot go on behind any chunk") ||
+    (role !== "kv_both" && `kv_role is ${role}`);
+  if (obstacle === false) {
+    return new PrefillClaims({ tiers, ttlMs, clock, random: Math.random, logger });
+  }
+  logger.warn(`remote_claim_ms is of no use here: ${obstacle}`);
+  return undefined;
 }

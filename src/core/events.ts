@@ -59,6 +59,10 @@ export interface WarmkvEvents {
   "warmkv:cache:evicted": { readonly tier: string; readonly numChunks: number };
   /** A tier or the pool had no room, or too much was in flight. */
   "warmkv:cache:refused": { readonly tier: string; readonly numChunks: number };
+  /** A request computes chunks that others wait for, if they want them. */
+  "warmkv:claim:taken": { readonly numChunks: number };
+  /** A request has waited for chunks that another one computed. */
+  "warmkv:claim:waited": { readonly durationMs: number; readonly numChunks: number };
   /** A tier that rejected: broken, away, or beyond its time budget. */
   "warmkv:tier:failed": { readonly tier: string; readonly code: string };
 }

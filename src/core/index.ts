@@ -1,4 +1,5 @@
 export * from "./chunk-key.ts";
+export * from "./claim-table.ts";
 export * from "./clock.ts";
 export * from "./errors.ts";
 export * from "./events.ts";

@@ -59,7 +59,7 @@ export class KvResidency {
     signal: AbortSignal,
   ): Promise<number> {
     const { connector } = this.#options;
-    using match = await connector.lookup(sequence, numHeld);
+    using match = await connector.lookup(sequence, numHeld, signal);
     // The match must be held until the load is over.
     const end = isScored(sequence)
       ? 0

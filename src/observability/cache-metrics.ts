@@ -16,6 +16,7 @@ export function registerCacheMetrics(
     ...registerTransfers(metrics),
     ...registerEvictions(metrics),
     ...registerTroubles(new MetricFactory(registry, "warmkv:")),
+    ...registerClaims(new MetricFactory(registry, "warmkv:")),
   ];
 }
 
@@ -156,5 +157,21 @@ function registerTroubles(metrics: MetricFactory): (() => void)[] {
     subscribe("warmkv:cache:evicted", ({ tier, numChunks }) => evicted.inc({ tier }, numChunks)),
     subscribe("warmkv:cache:refused", ({ tier, numChunks }) => refused.inc({ tier }, numChunks)),
     subscribe("warmkv:tier:failed", ({ tier, code }) => failures.inc({ tier, code })),
+  ];
+}
+
+function registerClaims(metrics: MetricFactory): (() => void)[] {
+  const taken = metrics.counter(
+    "prefill_claims_total",
+    "Prompts claimed before they were computed",
+  );
+  const waits = metrics.histogram(
+    "prefill_claim_wait_seconds",
+    "Seconds that a request waited for chunks that another one computed",
+    transferTimeBuckets,
+  );
+  return [
+    subscribe("warmkv:claim:taken", () => taken.inc()),
+    subscribe("warmkv:claim:waited", ({ durationMs }) => waits.observe(durationMs / 1000)),
   ];
 }

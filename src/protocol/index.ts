@@ -51,6 +51,7 @@ export {
   readValueLength,
 } from "./resp.ts";
 export {
+  LM_CLAIMS_VERSION,
   LM_EXTENSIONS,
   LM_EXTENSION_VERSION,
   LM_MAX_NAMES,

@@ -29,9 +29,15 @@ export const LM_EXTENSIONS = {
   offer: 0x574b_0006,
   /** PUT with an answer: success (also when it was held), noRoom, fail. */
   store: 0x574b_0007,
+  /** Version 2. A body of names, the owner in the key, milliseconds in shape[0]. Answered by how many are the owner's. */
+  claim: 0x574b_0008,
+  /** Version 2. A body of names, the owner in the key. Answered by how many were the owner's. */
+  release: 0x574b_0009,
 } as const;
 
-export const LM_EXTENSION_VERSION = 1;
+export const LM_EXTENSION_VERSION = 2;
+/** Servers below it close the connection at a claim. */
+export const LM_CLAIMS_VERSION = 2;
 
 /** A body of names is small enough to be received before anything is known of its sender's honesty. */
 export const LM_MAX_NAMES = 4096;
@@ -84,7 +90,7 @@ export function isLmProof(proof: string, token: string, nonce: Uint8Array): bool
   return timingSafeEqual(given, wanted) && proof.length === wanted.byteLength;
 }
 
-/** The number that `lookup`, `remove` and `names` are answered with. */
+/** The number that `lookup`, `remove`, `names`, `claim` and `release` are answered with. */
 export function lmReplyWithCount(count: number, byteLength = 0): LmReply {
   return { ...lmReplyWithout(LM_CODES.success), byteLength, shape: [count, 0, 0, 0] };
 }

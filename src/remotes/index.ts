@@ -1,4 +1,4 @@
 export { openRemote, remoteSchemes } from "./open-remote.ts";
 export type { OpenRemoteOptions } from "./open-remote.ts";
 export type { RemoteOptions } from "./remote-options.ts";
-export type { RemoteCall, RemotePriority, RemoteStore } from "./remote-store.ts";
+export type { RemoteCall, RemoteClaim, RemotePriority, RemoteStore } from "./remote-store.ts";

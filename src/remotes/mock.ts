@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { GiB, TierError, UsageError } from "../core/index.ts";
-import type { RemoteCall, RemoteStore } from "./remote-store.ts";
+import { ClaimTable, type Clock, GiB, TierError, UsageError, systemClock } from "../core/index.ts";
+import type { RemoteCall, RemoteClaim, RemoteStore } from "./remote-store.ts";
 
 const DEFAULT_CAPACITY_GB = 1;
 const GIGABYTE = 1e9;
+const MAX_CLAIMS = 65_536;
 
 /**
  * `mock://[capacity in GB]?latency_ms=&bandwidth_gbps=`: values in this process, at a chosen distance. LMCache's
@@ -11,8 +12,8 @@ const GIGABYTE = 1e9;
  *
  * @throws UsageError for parameters that cannot be
  */
-export function openMockRemote(url: string): RemoteStore {
-  return new MockRemote(parseMockUrl(url));
+export function openMockRemote(url: string, clock: Clock = systemClock): MockRemote {
+  return new MockRemote(parseMockUrl(url), clock);
 }
 
 interface MockSettings {
@@ -22,16 +23,18 @@ interface MockSettings {
   readonly writeBytesPerMs: number;
 }
 
-class MockRemote implements RemoteStore {
+export class MockRemote implements RemoteStore {
   readonly address = "mock://";
   readonly #settings: MockSettings;
   /** Oldest first. */
   readonly #values = new Map<string, Uint8Array>();
+  readonly #claims: ClaimTable;
   #usedBytes = 0;
   #isClosed = false;
 
-  constructor(settings: MockSettings) {
+  constructor(settings: MockSettings, clock: Clock) {
     this.#settings = settings;
+    this.#claims = new ClaimTable(clock, MAX_CLAIMS);
   }
 
   async lookup(names: readonly string[], { signal }: RemoteCall): Promise<number> {
@@ -68,6 +71,20 @@ class MockRemote implements RemoteStore {
   async remove(names: readonly string[], { signal }: RemoteCall): Promise<number> {
     await this.#travel(0, Infinity, signal);
     return names.filter((name) => this.#drop(name)).length;
+  }
+
+  async claim(
+    names: readonly string[],
+    { owner, ttlMs }: RemoteClaim,
+    { signal }: RemoteCall,
+  ): Promise<number> {
+    await this.#travel(0, Infinity, signal);
+    return this.#claims.claim(names, owner, ttlMs);
+  }
+
+  async release(names: readonly string[], owner: string, { signal }: RemoteCall): Promise<void> {
+    await this.#travel(0, Infinity, signal);
+    this.#claims.release(names, owner);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -25,7 +25,7 @@ const openers: Readonly<Record<string, OpenRemote>> = {
   infinistore: async (url, options) =>
     (await import("./infinistore/index.ts")).openInfinistoreRemote(url, options),
   fs: async (url, options) => (await import("./fs.ts")).openFsRemote(url, options),
-  mock: async (url) => (await import("./mock.ts")).openMockRemote(url),
+  mock: async (url, { clock }) => (await import("./mock.ts")).openMockRemote(url, clock),
   blackhole: async () => (await import("./blackhole.ts")).openBlackholeRemote(),
 };
 

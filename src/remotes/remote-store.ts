@@ -36,6 +36,27 @@ export interface RemoteStore extends AsyncDisposable {
 
   /** @returns how many were there; 0 where the protocol has no such command */
   remove(names: readonly string[], call: RemoteCall): Promise<number>;
+
+  /**
+   * Tells others that these values are being made, until the time to live is over or the claim is released. A claim
+   * of the same owner is renewed. Missing: the store cannot.
+   *
+   * @returns how many leading names are the owner's now; undefined when the servers know no claims
+   */
+  claim?(
+    names: readonly string[],
+    claim: RemoteClaim,
+    call: RemoteCall,
+  ): Promise<number | undefined>;
+
+  /** Ends what the owner has claimed of these. There where `claim` is. */
+  release?(names: readonly string[], owner: string, call: RemoteCall): Promise<void>;
+}
+
+export interface RemoteClaim {
+  /** One of a kind, 64 characters of ASCII at most. */
+  readonly owner: string;
+  readonly ttlMs: number;
 }
 
 export interface RemoteCall {

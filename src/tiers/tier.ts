@@ -15,6 +15,9 @@ export interface Tier extends AsyncDisposable {
   /** False since it failed, until something has worked again. Missing: it has nothing that could be away. */
   readonly isUp?: boolean;
 
+  /** Where it can be told who is computing what. Missing: nowhere. */
+  readonly claims?: ChunkClaims | undefined;
+
   /** How many leading keys are stored. Changes nothing, recency included. */
   lookup(keys: readonly ChunkKey[]): Promise<number>;
 
@@ -41,6 +44,19 @@ export interface Tier extends AsyncDisposable {
   flush(): Promise<void>;
   stats(): TierStats;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Lets those who share a tier tell each other which chunks they are about to store. Never rejects. */
+export interface ChunkClaims {
+  /**
+   * Also renews what is the owner's already. Ends after `ttlMs` unless it is renewed or released.
+   *
+   * @returns how many leading keys are the owner's now; undefined when nobody can tell: the tier is away
+   */
+  claim(keys: readonly ChunkKey[], owner: string, ttlMs: number): Promise<number | undefined>;
+  /** Resolves when none of the chunks is on its way into the tier any more. */
+  settled(keys: readonly ChunkKey[]): Promise<void>;
+  release(keys: readonly ChunkKey[], owner: string): Promise<void>;
 }
 
 /** A chunk on its way between tiers: header and payload in pool memory, sealed by `sealChunk`. */

@@ -1,6 +1,7 @@
 import {
   type Connection,
   ConnectionError,
+  LM_CLAIMS_VERSION,
   LM_CODES,
   LM_COMMANDS,
   LM_EXTENSIONS,
@@ -18,6 +19,7 @@ import {
   lmRequest,
   readLmHelloReply,
 } from "../../protocol/index.ts";
+import type { RemoteClaim } from "../remote-store.ts";
 import type { LmDialect } from "./lm-dialect.ts";
 import { lmKeyOf } from "./lm-name.ts";
 
@@ -36,6 +38,7 @@ export class LmConnection implements PooledConnection {
   readonly #dialect: LmDialect;
   readonly #replyHead: Buffer;
   #isOurs = false;
+  #knowsClaims = false;
 
   private constructor(connection: Connection, dialect: LmDialect) {
     this.#connection = connection;
@@ -120,6 +123,20 @@ export class LmConnection implements PooledConnection {
     return numRemoved;
   }
 
+  /** @returns how many leading names are the owner's; undefined when the server knows no claims */
+  async claim(names: readonly string[], claim: RemoteClaim): Promise<number | undefined> {
+    if (!this.#knowsClaims) return undefined;
+    const { owner, ttlMs } = claim;
+    const asked = names.slice(0, LM_MAX_NAMES).map((name) => this.#keyOf(name));
+    return await this.#count(LM_EXTENSIONS.claim, asked, owner, ttlMs);
+  }
+
+  async release(names: readonly string[], owner: string): Promise<void> {
+    if (!this.#knowsClaims) return;
+    const asked = names.slice(0, LM_MAX_NAMES).map((name) => this.#keyOf(name));
+    await this.#count(LM_EXTENSIONS.release, asked, owner);
+  }
+
   [Symbol.dispose](): void {
     this.#connection[Symbol.dispose]();
   }
@@ -130,6 +147,7 @@ export class LmConnection implements PooledConnection {
     const hello = readLmHelloReply(reply);
     if (hello === undefined) return;
     this.#isOurs = true;
+    this.#knowsClaims = hello.version >= LM_CLAIMS_VERSION;
     await this.#readReply();
     if (hello.nonce === undefined) return;
     if (token === undefined) throw new ConnectionError("unauthorized", "The server wants a token");
@@ -172,9 +190,15 @@ export class LmConnection implements PooledConnection {
     return numMissing < 0 ? keys.length : numMissing;
   }
 
-  async #count(command: number, keys: readonly string[]): Promise<number> {
+  async #count(
+    command: number,
+    keys: readonly string[],
+    headKey = "",
+    argument = 0,
+  ): Promise<number> {
     const body = encodeLmNames(keys);
-    const head = lmRequest(command, "", { byteLength: body.byteLength });
+    const { byteLength } = body;
+    const head = lmRequest(command, headKey, { byteLength, shape: [argument, 0, 0, 0] });
     await this.#connection.write([this.#encode(head), body]);
     const { code, shape } = await this.#readReply();
     if (code === LM_CODES.success && shape[0] >= 0 && shape[0] <= keys.length) return shape[0];

@@ -1,7 +1,7 @@
 import { TierError, isDoneWithin, silentLogger } from "../../core/index.ts";
 import { ConnectionError } from "../../protocol/index.ts";
 import type { RemoteOptions } from "../remote-options.ts";
-import type { RemoteCall, RemoteStore } from "../remote-store.ts";
+import type { RemoteCall, RemoteClaim, RemoteStore } from "../remote-store.ts";
 import type { LmConnection } from "./lm-connection.ts";
 import { LmServer } from "./lm-server.ts";
 import { parseLmUrl } from "./lm-url.ts";
@@ -82,6 +82,36 @@ class LmRemote implements RemoteStore {
       }),
     );
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What a server that is away or knows no claims would have noted counts as claimed: nobody is waited for. */
+  async claim(
+    names: readonly string[],
+    claim: RemoteClaim,
+    call: RemoteCall,
+  ): Promise<number | undefined> {
+    this.#assertUsable(call);
+    let isNoted = false;
+    const ends = await Promise.all(
+      Array.from(this.#sharesOf(names), async ([server, places]) => {
+        const claimed = places.map((place) => names[place]!);
+        const numOwn = await this.#ask(server, call, undefined, (to) => to.claim(claimed, claim));
+        if (numOwn === undefined) return names.length;
+        isNoted = true;
+        return places[numOwn] ?? names.length;
+      }),
+    );
+    return isNoted ? Math.min(...ends) : undefined;
+  }
+
+  async release(names: readonly string[], owner: string, call: RemoteCall): Promise<void> {
+    this.#assertUsable(call);
+    await Promise.all(
+      Array.from(this.#sharesOf(names), ([server, places]) => {
+        const released = places.map((place) => names[place]!);
+        return this.#ask(server, call, undefined, (to) => to.release(released, owner));
+      }),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@ import { MiB } from "../../core/index.ts";
  *
  *     {warmkv:NAME}      16 bytes of header, then the first stripe
  *     {warmkv:NAME}:1    the second stripe, and so on
+ *     {warmkv:NAME}:claim   who is making it, while somebody is
  *
  * The first key is written last, so a value that has it was whole. The braces put all its keys in one slot of a
  * cluster. Every stripe but the last is `stripeBytes` long.
@@ -36,6 +37,11 @@ export function stripeKeys(name: string, header: ValueHeader): string[] {
     { length: numStripes(header) - 1 },
     (_, index) => `${headKey(name)}:${index + 1}`,
   );
+}
+
+/** Who is making the value: in the same slot, beside its keys. */
+export function claimKey(name: string): string {
+  return `${headKey(name)}:claim`;
 }
 
 /** The value's bytes under each of its keys. */

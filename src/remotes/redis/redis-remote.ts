@@ -1,7 +1,8 @@
 import { TierError } from "../../core/index.ts";
 import { ConnectionError, ConnectionPool, RespError } from "../../protocol/index.ts";
 import type { RemoteOptions } from "../remote-options.ts";
-import type { RemoteCall, RemoteStore } from "../remote-store.ts";
+import type { RemoteCall, RemoteClaim, RemoteStore } from "../remote-store.ts";
+import { claimValues, releaseValues } from "./claims.ts";
 import { type NameAnswer, existValues, getValue, putValue, removeValues } from "./exchanges.ts";
 import { hashSlot } from "./hash-slot.ts";
 import { headKey } from "./layout.ts";
@@ -81,6 +82,22 @@ export class RedisRemote implements RemoteStore {
         numRemoved += answers.filter(Boolean).length;
       }
       return numRemoved;
+    });
+  }
+
+  claim(names: readonly string[], claim: RemoteClaim, call: RemoteCall): Promise<number> {
+    return this.#guard(call, async () => {
+      const answers = await this.#askAll(names, call, (session, asked) =>
+        claimValues(session, asked, claim),
+      );
+      const firstOfOthers = answers.indexOf(false);
+      return firstOfOthers === -1 ? names.length : firstOfOthers;
+    });
+  }
+
+  release(names: readonly string[], owner: string, call: RemoteCall): Promise<void> {
+    return this.#guard(call, async () => {
+      await this.#askAll(names, call, (session, asked) => releaseValues(session, asked, owner));
     });
   }
 

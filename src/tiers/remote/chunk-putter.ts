@@ -94,6 +94,11 @@ export class ChunkPutter {
     return !(await put.ended) && wasPending;
   }
 
+  /** Resolves when none of the chunks is pending. */
+  async settled(keys: readonly ChunkKey[]): Promise<void> {
+    for (const key of keys) await this.#puts.get(key)?.ended;
+  }
+
   async flush(): Promise<void> {
     await Promise.all(Array.from(this.#puts.values(), (put) => put.ended));
   }

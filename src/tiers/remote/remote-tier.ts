@@ -8,7 +8,7 @@ import {
 import type { KvBuffer, MemoryPool } from "../../memory/index.ts";
 import type { RemoteCall, RemotePriority, RemoteStore } from "../../remotes/index.ts";
 import { type ChunkNaming, chunkNamePrefix } from "../disk/index.ts";
-import type { Chunk, Lease, LoadPriority, Tier, TierStats } from "../tier.ts";
+import type { Chunk, ChunkClaims, Lease, LoadPriority, Tier, TierStats } from "../tier.ts";
 import { ChunkFetcher } from "./chunk-fetcher.ts";
 import { ChunkPutter } from "./chunk-putter.ts";
 import { type ChunkSerde, naiveSerde } from "./chunk-serde.ts";
@@ -16,6 +16,7 @@ import { Deadline } from "./deadline.ts";
 import { KnownChunks, MAX_KNOWN_CHUNKS } from "./known-chunks.ts";
 import { LeasedChunks } from "./leased-chunks.ts";
 import { TierCounters } from "../tier-counters.ts";
+import { RemoteClaims } from "./remote-claims.ts";
 import { RemoteHealth } from "./remote-health.ts";
 import { RemoteLease } from "./remote-lease.ts";
 
@@ -63,6 +64,7 @@ export interface RemoteTierOptions extends Partial<Omit<ChunkNaming, "format">> 
  */
 export class RemoteTier implements Tier {
   readonly name: string = NAME;
+  readonly claims: ChunkClaims | undefined;
   readonly #store: RemoteStore;
   readonly #pool: MemoryPool;
   readonly #namePrefix: string;
@@ -118,6 +120,7 @@ export class RemoteTier implements Tier {
     this.#fetcher = new ChunkFetcher({ ...parts, pool, timeoutMs, maxChunkBytes, leased });
     const { maxInFlightBytes = quarterBytes } = options;
     this.#putter = new ChunkPutter({ ...parts, maxInFlightBytes });
+    this.claims = RemoteClaims.of({ ...parts, putter: this.#putter, logger });
   }
 
   get isUp(): boolean {

@@ -25,11 +25,15 @@ describe.each(FLAVOURS)("%s", (flavour) => {
       return [cluster.servers[index]!, cluster.servers[(index + 1) % 3]!];
     };
 
-    remoteConformance("redis-cluster://", async () => {
-      await cluster.clear();
-      const open = (): RemoteStore => openRemote(cluster.url);
-      return { store: open(), openAnother: async () => open() };
-    });
+    remoteConformance(
+      "redis-cluster://",
+      async () => {
+        await cluster.clear();
+        const open = (): RemoteStore => openRemote(cluster.url);
+        return { store: open(), openAnother: async () => open() };
+      },
+      { canClaim: true },
+    );
 
     test("all servers hold a share of the values, and each value whole", async () => {
       await cluster.clear();

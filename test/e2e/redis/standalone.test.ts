@@ -19,12 +19,16 @@ describe.each(FLAVOURS)("%s", (flavour) => {
     });
     afterAll(() => server[Symbol.asyncDispose]());
 
-    remoteConformance(`${flavour}://`, async () => {
-      await server.call("FLUSHALL");
-      const open = (): ReturnType<typeof openRemote> =>
-        openRemote(`${flavour}://127.0.0.1:${server.port}`);
-      return { store: open(), openAnother: async () => open() };
-    });
+    remoteConformance(
+      `${flavour}://`,
+      async () => {
+        await server.call("FLUSHALL");
+        const open = (): ReturnType<typeof openRemote> =>
+          openRemote(`${flavour}://127.0.0.1:${server.port}`);
+        return { store: open(), openAnother: async () => open() };
+      },
+      { canClaim: true },
+    );
 
     test("a Unix socket and another database hold values of their own", async () => {
       await using first = openRemote(`unix://${server.socketPath}`);
@@ -79,10 +83,14 @@ describe.each(FLAVOURS)("%s", (flavour) => {
     });
     const url = (credentials: string): string => `rediss://${credentials}127.0.0.1:${server.port}`;
 
-    remoteConformance("rediss:// with a user who may do nothing else", async () => {
-      await server.call("FLUSHALL");
-      return { store: openRemote(url("kv:p%40ss@"), { tls: { ca: certificates.ca } }) };
-    });
+    remoteConformance(
+      "rediss:// with a user who may do nothing else",
+      async () => {
+        await server.call("FLUSHALL");
+        return { store: openRemote(url("kv:p%40ss@"), { tls: { ca: certificates.ca } }) };
+      },
+      { canClaim: true },
+    );
 
     test.each([
       ["a wrong password", "kv:wr0ng@", true],

@@ -88,6 +88,26 @@ describe("CacheServer, to clients of our own,", () => {
     expect((await client.ask(frame("get", "a"))).body.equals(Buffer.alloc(100 * KiB))).toBe(true);
   });
 
+  test("keeps claims for no longer than ten minutes, and of nothing that is no key", async () => {
+    const clock = manualClock();
+    const client = await servers.client(await servers.open({ clock }));
+    const claim = async (owner: string, ttlMs: number): Promise<number> => {
+      const body = encodeLmNames(["a", "b"]);
+      const { byteLength } = body;
+      const shape = [ttlMs, 0, 0, 0] as const;
+      const head = lmRequest(LM_EXTENSIONS.claim, owner, { byteLength, shape });
+      const answer = await client.ask(Buffer.concat([encodeLmRequest(head), body]));
+      return answer.head.shape[0];
+    };
+    expect(await claim("one", 2 ** 31 - 1)).toBe(2);
+    expect(await claim("two", 1000)).toBe(0);
+    clock.advance(600_000);
+    expect(await claim("two", -1)).toBe(2);
+    expect(await claim("one", 1000)).toBe(2);
+    await client.send(withNames(LM_EXTENSIONS.claim, ["x".repeat(151)]));
+    await client.closed();
+  });
+
   test("closes the connection of who sends too many names, or none that can be read", async () => {
     const server = await servers.open();
     for (const frames of [

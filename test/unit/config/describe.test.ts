@@ -21,7 +21,7 @@ test("describeConfig() writes one line per key, sizes as GB", () => {
   expect(lines).toContain("  pin_timeout_sec: 300 s");
   expect(lines).toContain("  remote_url: None");
   expect(lines).toContain(
-    '  extra_config: {"use_odirect":true,"disk_io_threads":4,"remote_max_connections":4,"ping_interval":5}',
+    '  extra_config: {"use_odirect":true,"disk_io_threads":4,"remote_max_connections":4,"remote_claim_ms":0,"ping_interval":5}',
   );
 });
 

@@ -7,6 +7,7 @@ const DEFAULTS = {
   useOdirect: false,
   diskIoThreads: 4,
   remoteMaxConnections: 4,
+  remoteClaimMs: 0,
   remoteToken: undefined,
   rest: {},
 };
@@ -52,9 +53,14 @@ describe("extra_config in one line", () => {
   });
 
   test("has what the remote tier is told beside its address", () => {
-    expect(extraFromEnv("{remote_max_connections: 16, remote_token: open-sesame}")).toEqual({
+    expect(
+      extraFromEnv(
+        "{remote_max_connections: 16, remote_claim_ms: 5000, remote_token: open-sesame}",
+      ),
+    ).toEqual({
       ...DEFAULTS,
       remoteMaxConnections: 16,
+      remoteClaimMs: 5000,
       remoteToken: "open-sesame",
     });
     expect(usageErrorOf(() => extraFromEnv("{remote_max_connections: 0}")).message).toContain(

@@ -56,6 +56,7 @@ extra_config: {'use_odirect': True}
         useOdirect: true,
         diskIoThreads: 4,
         remoteMaxConnections: 4,
+        remoteClaimMs: 0,
         remoteToken: undefined,
         rest: {},
       },

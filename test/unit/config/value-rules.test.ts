@@ -298,6 +298,7 @@ test("without any source, every setting has the documented default", () => {
         useOdirect: false,
         diskIoThreads: 4,
         remoteMaxConnections: 4,
+        remoteClaimMs: 0,
         remoteToken: undefined,
         rest: {},
       },

@@ -207,6 +207,16 @@ describe("Metrics", () => {
     expect(shown.get('warmkv:tier_failures_total{tier="RemoteBackend",code="timeout"}')).toBe(1);
   });
 
+  it("counts claims, and how long others waited for them", async () => {
+    publish("warmkv:claim:taken", { numChunks: 4 });
+    publish("warmkv:claim:waited", { durationMs: 250, numChunks: 4 });
+    publish("warmkv:claim:waited", { durationMs: 500, numChunks: 0 });
+    const shown = await values();
+    expect(shown.get("warmkv:prefill_claims_total")).toBe(1);
+    expect(shown.get("warmkv:prefill_claim_wait_seconds_count")).toBe(2);
+    expect(shown.get("warmkv:prefill_claim_wait_seconds_sum")).toBe(0.75);
+  });
+
   it("labels every vllm: and lmcache: metric with the model, once", async () => {
     const lines = (await metrics.render())
       .split("\n")

@@ -33,7 +33,7 @@ describe("lm:// extensions", () => {
 
   test("hello is a request without a body whose key LMCache's servers can parse, old and new", () => {
     const hello = lmHello();
-    expect(hello).toMatchObject({ ...LM_NO_VALUE, byteLength: 0, shape: [1, 0, 0, 0] });
+    expect(hello).toMatchObject({ ...LM_NO_VALUE, byteLength: 0, shape: [2, 0, 0, 0] });
     const [model, worldSize, workerId, hash, dtype] = hello.key.split("@");
     expect([model, Number(worldSize), Number(workerId), parseInt(hash!, 16), dtype]).toEqual([
       "warmkv",

@@ -1,12 +1,15 @@
 import { describe, expect, test } from "vitest";
 import type { RemoteStore } from "../../../src/remotes/index.ts";
-import { openMockRemote } from "../../../src/remotes/mock.ts";
+import { type MockRemote, openMockRemote } from "../../../src/remotes/mock.ts";
 import { remoteConformance } from "./remote-conformance.ts";
 
 const call = { signal: new AbortController().signal, priority: "get" } as const;
 const bytes = (length: number): Uint8Array => new Uint8Array(length).fill(7);
 
-remoteConformance("mock://", async () => {
+const openShared = async (): Promise<{
+  store: MockRemote;
+  openAnother: () => Promise<RemoteStore>;
+}> => {
   const store = openMockRemote("mock://1");
   const another: RemoteStore = {
     address: store.address,
@@ -14,10 +17,14 @@ remoteConformance("mock://", async () => {
     get: (name, allocate, each) => store.get(name, allocate, each),
     put: (name, bytes, each) => store.put(name, bytes, each),
     remove: (names, each) => store.remove(names, each),
+    claim: (names, claim, each) => store.claim(names, claim, each),
+    release: (names, owner, each) => store.release(names, owner, each),
     async [Symbol.asyncDispose]() {},
   };
   return { store, openAnother: async () => another };
-});
+};
+
+remoteConformance("mock://", openShared, { canClaim: true });
 
 describe("mock://", () => {
   test("keeps copies: what the caller does with its memory afterwards changes nothing", async () => {

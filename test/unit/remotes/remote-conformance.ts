@@ -16,6 +16,8 @@ export interface OpenedRemote {
 export interface RemoteConformanceOptions {
   /** false where the protocol has no command for it: remove() then answers 0. */
   readonly canRemove?: boolean | undefined;
+  /** Whether its servers keep claims. Default: they know none. */
+  readonly canClaim?: boolean | undefined;
   /** Runs of the random traffic. */
   readonly numRuns?: number | undefined;
 }
@@ -28,7 +30,7 @@ const call: RemoteCall = { signal: never, priority: "get" };
 export function remoteConformance(
   name: string,
   open: () => Promise<OpenedRemote>,
-  { canRemove = true, numRuns = 10 }: RemoteConformanceOptions = {},
+  { canRemove = true, canClaim = false, numRuns = 10 }: RemoteConformanceOptions = {},
 ): void {
   describe(`${name} is a remote store`, () => {
     let opened: OpenedRemote;
@@ -252,6 +254,58 @@ export function remoteConformance(
       await expect(store.put("a", patternBytes(1), call)).rejects.toEqual(closed);
       await expect(store.remove(["a"], call)).rejects.toEqual(closed);
     });
+
+    if (canClaim) {
+      const mine = { owner: "mine", ttlMs: 60_000 };
+      const theirs = { owner: "theirs", ttlMs: 60_000 };
+
+      test("a claim is one owner's, renewed by it, and another's once it is released", async () => {
+        const other = (await opened.openAnother?.()) ?? store;
+        expect(await store.claim!(["a"], mine, call)).toBe(1);
+        expect(await other.claim!(["a"], theirs, call)).toBe(0);
+        expect(await store.claim!(["a"], mine, call)).toBe(1);
+        await other.release!(["a"], theirs.owner, call);
+        expect(await other.claim!(["a"], theirs, call)).toBe(0);
+        await store.release!(["a"], mine.owner, call);
+        expect(await other.claim!(["a"], theirs, call)).toBe(1);
+        expect(await store.claim!(["a"], mine, call)).toBe(0);
+        if (other !== store) await other[Symbol.asyncDispose]();
+      });
+
+      test("claim() counts up to the first name that is another's", async () => {
+        const names = Array.from({ length: 300 }, (_, index) => `claimed ${index}`);
+        expect(await store.claim!(names.slice(200, 201), theirs, call)).toBe(1);
+        expect(await store.claim!(names, mine, call)).toBe(200);
+        expect(await store.claim!(names, theirs, call)).toBe(0);
+        await store.release!(names, mine.owner, call);
+        expect(await store.claim!(names, theirs, call)).toBe(300);
+      });
+
+      test("a claim ends after its time to live, and not while it is renewed", async () => {
+        const short = { owner: "mine", ttlMs: 40 };
+        expect(await store.claim!(["a", "b"], mine, call)).toBe(2);
+        expect(await store.claim!(["b"], short, call)).toBe(1);
+        await expect.poll(() => store.claim!(["b"], theirs, call), { interval: 10 }).toBe(1);
+        expect(await store.claim!(["a"], theirs, call)).toBe(0);
+      });
+
+      test("a claim is no value, and a value needs none", async () => {
+        const value = patternBytes(5 * MiB);
+        await store.claim!(["a"], theirs, call);
+        expect(await store.lookup(["a"], call)).toBe(0);
+        expect(await getValue(store, "a")).toBeUndefined();
+        expect(await store.put("a", value, call)).toBe(true);
+        expect((await getValue(store, "a"))?.equals(value)).toBe(true);
+        expect(await store.claim!(["a"], mine, call)).toBe(0);
+        await store.release!(["a"], theirs.owner, call);
+        expect(await store.lookup(["a"], call)).toBe(1);
+      });
+    } else {
+      test("nobody can claim anything", async () => {
+        expect(await store.claim?.(["a"], { owner: "mine", ttlMs: 1000 }, call)).toBeUndefined();
+        await store.release?.(["a"], "mine", call);
+      });
+    }
 
     test("random traffic: no wrong bytes, no phantom", async () => {
       const command = fc.record({

@@ -22,14 +22,18 @@ const openOwn = (authToken?: string) =>
     authToken,
   });
 
-remoteConformance("lm:// with a cache server of ours", async () => {
-  const server = await openOwn();
-  return {
-    store: openLmRemote(server.url, lmOptions),
-    openAnother: async () => openLmRemote(server.url, lmOptions),
-    cleanup: () => server[Symbol.asyncDispose](),
-  };
-});
+remoteConformance(
+  "lm:// with a cache server of ours",
+  async () => {
+    const server = await openOwn();
+    return {
+      store: openLmRemote(server.url, lmOptions),
+      openAnother: async () => openLmRemote(server.url, lmOptions),
+      cleanup: () => server[Symbol.asyncDispose](),
+    };
+  },
+  { canClaim: true },
+);
 
 remoteConformance(
   "lm:// with three servers of LMCache's",
