@@ -51,6 +51,8 @@ const MAX_CLAIM_WAIT_SHARE = 0.75;
 const CLAIM_PATIENCE = 1.5;
 /** A prefill that is over sooner is done again at little more cost than that of asking who is at it. */
 const MIN_CLAIMED_PREFILL_MS = 500;
+/** Once one has waited the other is almost there: only what is computed until the next look is not worth that. */
+const MIN_AWAITED_PREFILL_MS = 100;
 
 /**
  * Serves one inference engine from a cache engine.
@@ -128,7 +130,7 @@ export class CacheConnector implements KvConnector {
     const waitedMs = await claims.enter(request, {
       keys: spans.map(({ key }) => key),
       numStored,
-      isWorthIt: (num) => this.#isWorthClaiming(numMissing(num)),
+      isWorthIt: (num, hasWaited) => this.#isWorthIt(numMissing(num), hasWaited),
       maxWaitMs: this.#maxWaitMs(numMissing(numStored)),
       signal,
     });
@@ -144,10 +146,10 @@ export class CacheConnector implements KvConnector {
     return Math.min(MAX_CLAIM_WAIT_SHARE * blockingTimeoutMs, CLAIM_PATIENCE * prefillMs);
   }
 
-  #isWorthClaiming(numMissing: number): boolean {
-    const { estimatePrefillMs } = this.#options;
-    if (numMissing < this.#cache.chunkTokens) return false;
-    return (estimatePrefillMs?.(numMissing) ?? Infinity) >= MIN_CLAIMED_PREFILL_MS;
+  #isWorthIt(numMissing: number, hasWaited: boolean): boolean {
+    const prefillMs = this.#options.estimatePrefillMs?.(numMissing) ?? Infinity;
+    if (hasWaited) return prefillMs >= MIN_AWAITED_PREFILL_MS;
+    return numMissing >= this.#cache.chunkTokens && prefillMs >= MIN_CLAIMED_PREFILL_MS;
   }
 
   #stops(request: KvRequest, found: CacheMatch, from: number): readonly number[] {

@@ -30,8 +30,8 @@ export interface PrefillTurn {
   readonly keys: readonly ChunkKey[];
   /** How many leading ones are stored. */
   readonly numStored: number;
-  /** Whether what is missing with so many stored is worth a wait. */
-  readonly isWorthIt: (numStored: number) => boolean;
+  /** Whether what is missing with so many stored is worth a wait, or, once one has waited, a longer one. */
+  readonly isWorthIt: (numStored: number, hasWaited: boolean) => boolean;
   readonly maxWaitMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -116,7 +116,8 @@ export class PrefillClaims {
     const endMs = clock.nowMs() + maxWaitMs;
     let { numStored } = turn;
     let hasWaited = false;
-    while (numStored < keys.length && isWorthIt(numStored) && !this.#held.has(request)) {
+    const isMissing = (): boolean => numStored < keys.length && isWorthIt(numStored, hasWaited);
+    while (isMissing() && !this.#held.has(request)) {
       const first = keys.slice(numStored, numStored + 1);
       const numOwn = await claims.claim(first, owner, ttlMs);
       if (numOwn === undefined) break;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type CacheServer, openCacheServer } from "../../../src/cache-server/index.ts";
 import { loadCacheConfig } from "../../../src/config/index.ts";
@@ -164,6 +165,20 @@ describe("engines with remote_claim_ms", () => {
     await load(quick, branch);
     expect(await load(other, branch)).toBe(0);
     expect(log.lines.filter((line) => line.includes("waited"))).toHaveLength(0);
+  });
+
+  test("who has waited waits for the end of the prompt too", async () => {
+    const one = await connect();
+    const other = await connect(server.url, {}, undefined, (numTokens) => numTokens);
+    const request = newRequest();
+    await load(one, request);
+    const loading = load(other, newRequest());
+    await compute(one, request, 768);
+    await one.connector.flush();
+    // Longer than it takes to look again.
+    expect(await Promise.race([loading, delay(300, "waits")])).toBe("waits");
+    await compute(one, request);
+    expect(await loading).toBe(999);
   });
 
   test("nobody waits much longer than to compute it would take", async () => {
