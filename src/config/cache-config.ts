@@ -1,3 +1,8 @@
+import { GiB } from "../core/index.ts";
+
+/** LMCache's own default of `max_local_cpu_size`. */
+export const DEFAULT_LOCAL_CPU_BYTES: number = 5 * GiB;
+
 /** The names of `cache_policy`. */
 export const CACHE_POLICIES = ["LRU", "LFU", "FIFO", "MRU", "ADAPTIVE"] as const;
 type CachePolicyName = (typeof CACHE_POLICIES)[number];

@@ -1,6 +1,6 @@
-import { GiB } from "../core/index.ts";
 import {
   CACHE_POLICIES,
+  DEFAULT_LOCAL_CPU_BYTES,
   HASH_ALGORITHMS,
   REMOTE_SERDES,
   TIER_NAMES,
@@ -50,8 +50,8 @@ export const settings: Settings = {
   maxLocalCpuSizeBytes: {
     key: "max_local_cpu_size",
     type: size(1),
-    default: 5 * GiB,
-    doc: "Pinned CPU RAM for the pool, reserved at the start; less than the machine has. Needed for every tier.",
+    default: DEFAULT_LOCAL_CPU_BYTES,
+    doc: "Pinned CPU RAM for the pool, reserved at the start; less than the machine has. Half of what it has, where that is less than the default. Needed for every tier.",
   },
   localDiskPaths: {
     key: "local_disk",

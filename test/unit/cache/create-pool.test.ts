@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { createPool } from "../../../src/cache/create-pool.ts";
+import { DEFAULT_LOCAL_CPU_BYTES } from "../../../src/config/index.ts";
 import { UsageError } from "../../../src/core/index.ts";
 import { LogLines } from "./cache-fixtures.ts";
 
@@ -22,6 +23,13 @@ test("createPool() falls back to ordinary memory with a warning", async () => {
 
 test("createPool() refuses a size below one slab", () => {
   expect(() => createPool(8191, 8192, new LogLines())).toThrow(UsageError);
+});
+
+test("createPool() makes the default half of what a small machine has, and says so", () => {
+  const log = new LogLines();
+  using pool = createPool(DEFAULT_LOCAL_CPU_BYTES, 8192, log, 2 ** 20);
+  expect(pool.numSlabs).toBe(2 ** 19 / 8192);
+  expect(log.lines[0]).toMatch(/^max_local_cpu_size is 512.00 KiB, half of this machine's memory/);
 });
 
 test("createPool() refuses what the machine does not have", () => {
