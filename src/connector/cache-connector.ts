@@ -2,7 +2,6 @@ import type {
   CacheEngine,
   CacheMatch,
   LoadedChunk,
-  PromptScope,
   Reservation,
   ReservedChunk,
 } from "../cache/index.ts";
@@ -17,12 +16,12 @@ import {
 import type { KvBuffer } from "../memory/index.ts";
 import type { EngineKv, EngineKvPart, KvConnector, KvMatch, KvRequest } from "./connector.ts";
 import type { PrefillClaims } from "./prefill-claims.ts";
+import { prefillTurn } from "./prefill-turn.ts";
+import { isSkipped, scopeOf } from "./request-settings.ts";
 import { statePositions } from "./state-positions.ts";
 
 /** vLLM's `kv_role`: a producer loads nothing, a consumer saves nothing. */
 export type KvRole = "kv_both" | "kv_producer" | "kv_consumer";
-
-const TAG_PREFIX = "lmcache.tag.";
 
 export interface CacheConnectorOptions {
   /** Owned: closed with the connector. Its pool must have native memory. */
@@ -44,15 +43,6 @@ export interface CacheConnectorOptions {
   /** Owned. Tells those who share a tier what is being computed; undefined: nobody is told, nobody waits. */
   readonly claims?: PrefillClaims | undefined;
 }
-
-/** Of what a load may wait: the rest is for loading what another request has computed meanwhile. */
-const MAX_CLAIM_WAIT_SHARE = 0.75;
-/** Of the time to compute the same here: another engine, as fast and as busy, has then computed and stored it. */
-const CLAIM_PATIENCE = 1.5;
-/** A prefill that is over sooner is done again at little more cost than that of asking who is at it. */
-const MIN_CLAIMED_PREFILL_MS = 500;
-/** Once one has waited the other is almost there: only what is computed until the next look is not worth that. */
-const MIN_AWAITED_PREFILL_MS = 100;
 
 /**
  * Serves one inference engine from a cache engine.
@@ -122,34 +112,22 @@ export class CacheConnector implements KvConnector {
     const found = await look();
     const { claims } = this.#options;
     if (claims === undefined || !this.#saves(request)) return found;
-    const spans = this.#cache.spans(request.tokens, scopeOf(request));
-    const endOf = (numStored: number): number => spans[numStored - 1]?.end ?? 0;
-    const numMissing = (numStored: number): number =>
-      request.tokens.length - Math.max(endOf(numStored), found.numTokens, numHeld);
-    const numStored = spans.filter(({ end }) => end <= found.numKnownTokens).length;
-    const waitedMs = await claims.enter(request, {
-      keys: spans.map(({ key }) => key),
-      numStored,
-      isWorthIt: (num, hasWaited) => this.#isWorthIt(numMissing(num), hasWaited),
-      maxWaitMs: this.#maxWaitMs(numMissing(numStored)),
+    const { blockingTimeoutMs, estimatePrefillMs } = this.#options;
+    const turn = prefillTurn({
+      numTokens: request.tokens.length,
+      spans: this.#cache.spans(request.tokens, scopeOf(request)),
+      numKnownTokens: found.numKnownTokens,
+      numReadyTokens: Math.max(found.numTokens, numHeld),
+      chunkTokens: this.#cache.chunkTokens,
+      blockingTimeoutMs,
+      estimatePrefillMs,
       signal,
     });
+    const waitedMs = await claims.enter(request, turn);
     if (waitedMs === undefined) return found;
     this.#stateOf(request).waitedMs = waitedMs;
     using _ = found;
     return await look();
-  }
-
-  #maxWaitMs(numMissing: number): number {
-    const { blockingTimeoutMs, estimatePrefillMs } = this.#options;
-    const prefillMs = estimatePrefillMs?.(numMissing) ?? Infinity;
-    return Math.min(MAX_CLAIM_WAIT_SHARE * blockingTimeoutMs, CLAIM_PATIENCE * prefillMs);
-  }
-
-  #isWorthIt(numMissing: number, hasWaited: boolean): boolean {
-    const prefillMs = this.#options.estimatePrefillMs?.(numMissing) ?? Infinity;
-    if (hasWaited) return prefillMs >= MIN_AWAITED_PREFILL_MS;
-    return numMissing >= this.#cache.chunkTokens && prefillMs >= MIN_CLAIMED_PREFILL_MS;
   }
 
   #stops(request: KvRequest, found: CacheMatch, from: number): readonly number[] {
@@ -418,18 +396,4 @@ class CacheConnectorMatch implements KvMatch {
 
 function areEqual(a: Int32Array, b: Int32Array): boolean {
   return a.length === b.length && Buffer.compare(tokenBytes(a), tokenBytes(b)) === 0;
-}
-
-/** Per-request settings arrive as JSON, or as the text of a header. */
-function isSkipped(request: KvRequest): boolean {
-  const value = request.kvTransferParams?.["lmcache.skip_save"];
-  return value === true || String(value).toLowerCase() === "true";
-}
-
-/** What decides, beside its tokens, which chunks a request means: its salt and its `lmcache.tag.*`. */
-export function scopeOf(request: Pick<KvRequest, "cacheSalt" | "kvTransferParams">): PromptScope {
-  const tags = Object.entries(request.kvTransferParams ?? {})
-    .filter(([name]) => name.startsWith(TAG_PREFIX))
-    .map(([name, value]) => [name.slice(TAG_PREFIX.length), String(value)]);
-  return { salt: request.cacheSalt, tags: Object.fromEntries(tags) };
 }
