@@ -2,7 +2,6 @@ import { realpath } from "node:fs/promises";
 import {
   type Clock,
   type Logger,
-  TierError,
   UsageError,
   messageOf,
   silentLogger,
@@ -78,7 +77,7 @@ export async function assembleDiskTier(
   requirePositive("maxSizeBytes", maxSizeBytes);
   requirePositive("numIoThreads", numIoThreads);
   const places = new ChunkPlaces({
-    directories: await makeDirectories(tier, ownPaths(options), fileSystem),
+    directories: await makeDirectories(ownPaths(options), fileSystem),
     prefix: chunkNamePrefix({
       format: options.format ?? "warmkv",
       modelName: options.modelName,
@@ -124,9 +123,11 @@ function ownPaths({ paths, sharding, deviceId = 0 }: DiskTierOptions): readonly 
   return sharding === "by_gpu" ? [paths[deviceId % paths.length]!] : paths;
 }
 
-/** @returns their real paths: one directory by two names would count twice */
+/**
+ * @returns their real paths: one directory by two names would count twice
+ * @throws UsageError for one that cannot be made
+ */
 async function makeDirectories(
-  tier: string,
   paths: readonly string[],
   fileSystem: FileSystem,
 ): Promise<string[]> {
@@ -136,7 +137,7 @@ async function makeDirectories(
       return await realpath(path);
     } catch (cause) {
       const message = `Cannot use "${path}" as a directory: ${messageOf(cause)}`;
-      throw new TierError(tier, "unavailable", message, { cause });
+      throw new UsageError(message, { param: "local_disk", cause });
     }
   });
   return [...new Set(await Promise.all(real))];

@@ -56,10 +56,10 @@ describe("files", () => {
     expect((await readFile(file)).subarray(4096 + 2000).every((byte) => byte === 0)).toBe(true);
   });
 
-  test("a path that cannot be a directory is refused with a TierError", async () => {
+  test("a path that cannot be a directory is bad input", async () => {
     await using bench = await DiskBench.make();
     const tier = bench.open({ paths: ["/dev/null/cache"] });
-    await expect(tier).rejects.toMatchObject({ name: "TierError", code: "unavailable" });
+    await expect(tier).rejects.toMatchObject({ name: "UsageError", param: "local_disk" });
   });
 
   test("chunks are spread over several paths and the bound is their total", async () => {
