@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { LogFormat, LogLevel } from "../observability/index.ts";
 import { wholeNumber } from "./flags.ts";
+import { logFormatOption, logLevelOption, maxConnectionsOption } from "./server-options.ts";
 
 /** The flags of `warmkv cache-server`, read and checked one by one. */
 export interface CacheServerFlags {
@@ -54,28 +55,15 @@ export function serveCacheCommand(): Command {
     .option("--tls-cert <file>", "speak TLS with this certificate (PEM)")
     .option("--tls-key <file>", "and its key (PEM)")
     .option("--tls-ca <file>", "ask clients for a certificate that this one has signed (PEM)")
-    .option(
-      "--max-connections <n>",
-      "most clients at the same time",
-      wholeNumber("--max-connections", 1, 65_536),
-      1024,
-    )
+    .addOption(maxConnectionsOption())
     .option(
       "--shutdown-timeout <seconds>",
       "how long SIGTERM and Ctrl-C let transfers go on; a second one ends at once",
       wholeNumber("--shutdown-timeout", 0, 86_400),
       10,
     )
-    .addOption(
-      new Option("--log-level <level>", "least that is logged")
-        .choices(["debug", "info", "warn", "error"])
-        .default("info"),
-    )
-    .addOption(
-      new Option("--log-format <format>", "LMCache's lines, or one JSON object a line")
-        .choices(["text", "json"])
-        .default("text"),
-    )
+    .addOption(logLevelOption().default("info"))
+    .addOption(logFormatOption())
     .addHelpText("after", HELP)
     .action(
       async (

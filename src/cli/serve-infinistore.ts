@@ -2,6 +2,7 @@ import { Command, Option } from "commander";
 import { GiB, formatBytes, parseSizeBytes } from "../core/index.ts";
 import type { LogFormat, LogLevel } from "../observability/index.ts";
 import { wholeNumber } from "./flags.ts";
+import { logFormatOption, logLevelOption, maxConnectionsOption } from "./server-options.ts";
 
 interface InfinistoreServerFlags {
   readonly host: string;
@@ -36,22 +37,9 @@ export function serveInfinistoreCommand(): Command {
         .argParser((text) => parseSizeBytes(text, "--max-local-cpu-size"))
         .default(DEFAULT_SIZE_BYTES, "5"),
     )
-    .option(
-      "--max-connections <n>",
-      "most clients at the same time",
-      wholeNumber("--max-connections", 1, 65_536),
-      1024,
-    )
-    .addOption(
-      new Option("--log-level <level>", "least that is logged")
-        .choices(["debug", "info", "warn", "error"])
-        .default("info"),
-    )
-    .addOption(
-      new Option("--log-format <format>", "LMCache's lines, or one JSON object a line")
-        .choices(["text", "json"])
-        .default("text"),
-    )
+    .addOption(maxConnectionsOption())
+    .addOption(logLevelOption().default("info"))
+    .addOption(logFormatOption())
     .addHelpText("after", HELP)
     .action(serveInfinistore);
 }

@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { LogFormat, LogLevel } from "../observability/index.ts";
 import { gpuLayers, kvCacheType, tokenCount, wholeNumber } from "./flags.ts";
+import { logFormatOption, logLevelOption } from "./server-options.ts";
 import { addVllmFlags, describeIgnoredFlags } from "./vllm-flags.ts";
 
 /** The flags of `warmkv serve`, read and checked one by one. */
@@ -162,17 +163,8 @@ export function serveCommand(): Command {
     .addOption(new Option("--runner <type>").choices(["auto", "generate", "pooling"]).hideHelp())
     .addOption(new Option("--convert <type>").choices(["auto", "none", "embed"]).hideHelp())
     .addOption(new Option("--task <task>").choices(["auto", "generate", "embed"]).hideHelp())
-    .addOption(
-      new Option(
-        "--log-level <level>",
-        "least that is logged (default: LMCACHE_LOG_LEVEL, or info)",
-      ).choices(["debug", "info", "warn", "error"]),
-    )
-    .addOption(
-      new Option("--log-format <format>", "LMCache's lines, or one JSON object a line")
-        .choices(["text", "json"])
-        .default("text"),
-    )
+    .addOption(logLevelOption("least that is logged (default: LMCACHE_LOG_LEVEL, or info)"))
+    .addOption(logFormatOption())
     .option(
       "--request-timeout <seconds>",
       "longest that an answer may take, from its arrival to its end (default: no limit)",
