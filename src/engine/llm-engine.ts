@@ -347,13 +347,13 @@ export class LlmEngine implements Engine {
     sequence.state = "finished";
     entry.output.close(error);
     entry.abort.abort();
-    if (reason === "stop" || reason === "length") this.#residency.save(sequence, true);
+    const isAnswered = reason === "stop" || reason === "length";
+    if (isAnswered) this.#residency.save(sequence, true);
     this.#connector.finish(sequence);
     this.#publishFinished(sequence, reason);
     const isTrusted = reason !== "error";
     // An answer's last chunks may still be on their way out; nobody waits for those of an aborted one.
-    const saved =
-      reason === "stop" || reason === "length" ? this.#residency.saved(sequence) : undefined;
+    const saved = isAnswered ? this.#residency.saved(sequence) : undefined;
     if (saved === undefined) this.#release(sequence, isTrusted);
     else void saved.then(() => this.#release(sequence, isTrusted));
   }
