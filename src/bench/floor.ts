@@ -32,6 +32,15 @@ export interface Floor {
   readonly libraryMs: number;
 }
 
+/** How the KV gets into the engine. */
+export type FloorMove = "copy" | "read" | "transfer";
+
+/** The one that takes longest, which is what the floor counts. */
+export function floorMove({ memcpyMs, readMs = 0, transferMs = 0 }: Floor): FloorMove {
+  if (Math.max(readMs, transferMs) <= memcpyMs) return "copy";
+  return transferMs > readMs ? "transfer" : "read";
+}
+
 export interface FloorOptions {
   /** First file of the model. */
   readonly modelPath: string;

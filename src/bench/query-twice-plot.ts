@@ -1,6 +1,6 @@
 import * as Plot from "@observablehq/plot";
 import { formatBytes } from "../core/index.ts";
-import type { Floor } from "./floor.ts";
+import { type FloorMove, floorMove } from "./floor.ts";
 import { formatCount, formatMs, formatSooner } from "./format.ts";
 import type { QueryTwiceReport } from "./query-twice-report.ts";
 import type { Summary } from "./statistics.ts";
@@ -112,22 +112,23 @@ function floorMarks(totalMs: number): Plot.Markish[] {
   ];
 }
 
+const MOVES: Readonly<Record<FloorMove, string>> = {
+  copy: "copy",
+  read: "plain read",
+  transfer: "transfer over plain TCP",
+};
+
 function caption({ floor, rounds }: QueryTwiceReport): string {
   const sentences: string[] = [];
   if (floor) {
     sentences.push(
-      `Floor: one ${moveOf(floor)} of the prompt's ${formatBytes(floor.kvBytes)} of KV (${formatMs(floor.totalMs - floor.decodeMs)}) and one decode step (${formatMs(floor.decodeMs)}).`,
+      `Floor: one ${MOVES[floorMove(floor)]} of the prompt's ${formatBytes(floor.kvBytes)} of KV (${formatMs(floor.totalMs - floor.decodeMs)}) and one decode step (${formatMs(floor.decodeMs)}).`,
     );
   }
   if (rounds.length > 1) {
     sentences.push(`Medians of ${rounds.length} rounds; shaded: fastest to slowest.`);
   }
   return sentences.join(" ");
-}
-
-function moveOf({ readMs, transferMs }: Floor): string {
-  if (transferMs !== undefined) return "transfer over plain TCP";
-  return readMs === undefined ? "copy" : "plain read";
 }
 
 function formatTick(ms: number): string {

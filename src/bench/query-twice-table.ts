@@ -1,10 +1,15 @@
 import { formatBytes } from "../core/index.ts";
-import type { Floor } from "./floor.ts";
+import { type FloorMove, floorMove } from "./floor.ts";
 import { formatCount, formatMs, formatSooner } from "./format.ts";
 import type { QueryTwiceReport } from "./query-twice-report.ts";
 import type { Summary } from "./statistics.ts";
 
 const LABEL_WIDTH = 10;
+const MOVES: Readonly<Record<FloorMove, string>> = {
+  copy: "copying",
+  read: "reading",
+  transfer: "fetching over plain TCP",
+};
 
 /** The report as people read it in a terminal. */
 export function queryTwiceTable(report: QueryTwiceReport): string {
@@ -23,7 +28,7 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
     row("warm", `${ttft(report.warmTtftMs)}   ${hits(report.numHitTokens, numPromptTokens)}`),
   ];
   if (floor) {
-    const move = `${moveOf(floor)} ${formatBytes(floor.kvBytes)} ${formatMs(floor.totalMs - floor.decodeMs)}`;
+    const move = `${MOVES[floorMove(floor)]} ${formatBytes(floor.kvBytes)} ${formatMs(floor.totalMs - floor.decodeMs)}`;
     const text = `${move} + one decode step ${formatMs(floor.decodeMs)}`;
     lines.push(row("floor", `${formatMs(floor.totalMs).padStart(9)}   ${text}`));
     const { warmWireTtftMs, warmWireOverFloor = 0 } = report;
@@ -47,11 +52,6 @@ export function queryTwiceTable(report: QueryTwiceReport): string {
     lines.push(row("decode", `${formatMs(report.interTokenMs)} from one token to the next`));
   }
   return lines.join("\n");
-}
-
-function moveOf({ memcpyMs, readMs = 0, transferMs = 0 }: Floor): string {
-  if (Math.max(readMs, transferMs) <= memcpyMs) return "copying";
-  return transferMs > readMs ? "fetching over plain TCP" : "reading";
 }
 
 function row(label: string, text: string): string {
